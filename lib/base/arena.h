@@ -29,6 +29,8 @@ void *arena_alloc_array(struct arena *a, size_t count, size_t size);
 struct span arena_span(struct arena *a, struct span s);
 char *arena_strdup(struct arena *a, struct span s);
 char *arena_printf(struct arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+char *arena_vprintf(struct arena *a, const char *fmt, va_list ap)
+    __attribute__((format(printf, 2, 0)));
 
 void arena_free(struct arena *a);
 

@@ -28,11 +28,12 @@ struct diag_item {
 struct diags {
     struct arena mem;
     struct diag_item *items;
-    size_t count, room;
-    size_t errors; /* how many of them are errors */
+    size_t count, room; /* items[0 .. count) */
+    size_t errors;      /* how many complaints were errors, kept or not */
+    size_t dropped;     /* complaints that came after DIAG_MAX: counted, not kept */
 };
 
-#define DIAG_MAX 200 /* more are counted but not kept */
+#define DIAG_MAX 200
 
 void diags_init(struct diags *d);
 void diags_free(struct diags *d);

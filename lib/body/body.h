@@ -1,0 +1,97 @@
+/* What a body says: values at named paths of a JSON document or a form, with their places in the raw
+ * bytes. Used for requests, for tokens' claims, and for whatever else is JSON and not trusted.
+ *
+ * Three outcomes a path: found, missing, or unreadable; unreadable is whatever could be read in two
+ * ways or not at all (a duplicate key on the way, a malformed document, one that is too large). No
+ * allocation but from the scratch given; pure; any thread. */
+#ifndef BODY_BODY_H
+#define BODY_BODY_H
+
+#include "base/base.h"
+
+#define BODY_DEPTH_MAX  64
+#define BODY_PATHS_MAX  4096 /* in one compiled set */
+#define BODY_PAIRS_MAX  4096 /* pairs of a form */
+
+/* ------------------------------------------------------------------ paths */
+
+/* A set of paths, compiled once, immutable afterwards and shared by threads. */
+struct body_paths;
+
+struct body_paths *body_paths_new(struct arena *mem);
+/* Adds "amount", "card.number", "items[0].price", "[\"odd.key\"]"; returns its index (the same for the
+ * same path) or -1 when the text is no path or the set is full. "" is the whole document. */
+int body_paths_add(struct body_paths *p, struct span path);
+unsigned body_paths_count(const struct body_paths *p);
+
+/* ----------------------------------------------------------------- values */
+
+enum body_kind {
+    BODY_MISSING,    /* the document is readable and has no such value */
+    BODY_UNREADABLE, /* see body_values.problem, or the path is duplicate */
+    BODY_NULL,
+    BODY_BOOL,
+    BODY_NUMBER,     /* JSON number, or a form value that is written as one (RFC 8259 grammar) */
+    BODY_STRING,
+    BODY_OBJECT,
+    BODY_ARRAY,
+};
+
+struct body_value {
+    enum body_kind kind;
+    bool boolean;
+    bool duplicate;    /* with UNREADABLE: a key on the path is there more than once */
+    struct span raw;   /* in the body: with quotes and escapes; empty if missing */
+    struct span text;  /* unescaped string or number's text; into `raw` if nothing was escaped,
+                          else into scratch */
+    unsigned length;   /* elements of an array, members of an object */
+};
+
+enum body_type { BODY_NONE, BODY_JSON, BODY_FORM, BODY_OTHER };
+
+/* Why a whole body is unreadable: stable names for records. */
+#define BODY_PROBLEMS(X)                                                                           \
+    X(NONE) X(EMPTY) X(TOO_LARGE) X(TOO_DEEP) X(MALFORMED) X(NOT_UTF8) X(TYPE) X(ENCODING)         \
+    X(TOO_MANY) X(SCRATCH)
+enum body_problem {
+#define X(name) BODY_PROBLEM_##name,
+    BODY_PROBLEMS(X)
+#undef X
+        BODY_PROBLEM_COUNT
+};
+const char *body_problem_name(enum body_problem p); /* "too_large" */
+
+struct body_values {
+    enum body_problem problem; /* not NONE: every value is UNREADABLE */
+    size_t problem_at;         /* byte offset of a malformation */
+    unsigned count;
+    struct body_value *v;      /* by path index; memory of the caller's, `count` of them */
+};
+
+/* By Content-Type value: application/json and +json (charset absent or utf-8) -> JSON,
+ * application/x-www-form-urlencoded -> FORM, empty -> NONE, all else OTHER. */
+enum body_type body_type_of(struct span content_type);
+
+/* Reads the body and fills out->v (out->v and out->count = body_paths_count given by the caller).
+ * `scratch` holds unescaped strings; when it is spent, problem is SCRATCH. JSON: strict RFC 8259,
+ * valid UTF-8, no BOM, depth cap, one value and nothing after it; duplicate keys are seen after
+ * unescaping (also where one of the two lies outside the wanted sub-path but on its way). The whole
+ * document is always validated. Form: `a=1&b[c]=2&d[]=3&d[0]=4` with Stripe's and Rails' nesting;
+ * '+' and %XX decoded; a bad escape or invalid UTF-8 is MALFORMED/NOT_UTF8; the same key twice is
+ * duplicate (except `x[]`). BODY_NONE: EMPTY unless the body is empty, then every path is MISSING.
+ * BODY_OTHER: TYPE. */
+void body_read(const struct body_paths *p, enum body_type type, struct span body,
+               struct span scratch, struct body_values *out);
+
+/* Marks every path unreadable for a cause found elsewhere (too large, encoded). */
+void body_unreadable(enum body_problem why, struct body_values *out);
+
+/* ---------------------------------------------------------------- numbers */
+
+/* Exact comparison of two decimal numbers in RFC 8259 grammar, of any size, with no float and no
+ * allocation: "50000", "5e4", "50000.0" are equal; "1e400" > "1e399". Exponents beyond 10^18 in
+ * magnitude saturate. False if one is not a number; else *order is -1, 0, 1. */
+bool body_number_cmp(struct span a, struct span b, int *order);
+bool body_number_valid(struct span s);
+
+#endif

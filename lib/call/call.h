@@ -1,0 +1,162 @@
+/* One vendor call from first byte to last, on the worker it came to: the one place where all the
+ * libraries below meet. Owns callers' connections, calls in progress, and the pool of vendor
+ * connections.
+ *
+ * The road of a call: caller's head -> who calls -> body -> decide -> record -> (held: parked until a
+ * verdict) -> durable -> vendor connection -> credential -> request -> answer, masked as it streams
+ * -> record. */
+#ifndef CALL_CALL_H
+#define CALL_CALL_H
+
+#include <rte_ring.h>
+
+#include "audit/audit.h"
+#include "base/base.h"
+#include "hold/hold.h"
+#include "identity/identity.h"
+#include "match/match.h"
+#include "net/net.h"
+#include "rules/rules.h"
+#include "tcp/tcp.h"
+#include "tls/tls.h"
+#include "vault/vault.h"
+
+#define CALL_WORKERS_MAX 16
+
+/* --------------------------------------------------------------- generations */
+
+/* Everything that is replaced whole: rules, callers' keys, credentials, detectors. Immutable, but for
+ * the pins. */
+struct call_generation {
+    uint64_t number; /* 1, 2, ... since the start */
+    struct rules_set *rules;
+    struct identity_set *identity;
+    struct vault *vault;
+    struct match_db *match;
+    struct call_pin {
+        _Atomic uint32_t held; /* calls in progress on that worker that began under this generation */
+    } __attribute__((aligned(64))) pins[CALL_WORKERS_MAX];
+};
+
+struct call_sources {
+    const char *rules_directory;
+    const char *vault_file, *vault_key_file; /* NULL: no vault */
+};
+
+/* Reads and compiles everything, checks that each credential named by a connection is in the vault for that
+ * connection. NULL after complaints in `d`. Off the road; any thread. */
+struct call_generation *call_generation_load(const struct call_sources *s, uint64_t number,
+                                             uint64_t now_ns, struct diags *d);
+/* No worker may use it any more. */
+void call_generation_free(struct call_generation *g);
+bool call_generation_pinned(const struct call_generation *g);
+
+/* ------------------------------------------------------------------ a worker */
+
+struct call_limits {
+    unsigned max_callers;        /* connections from callers */
+    unsigned max_vendors;        /* connections to vendors, pooled ones included */
+    unsigned max_idle_a_host;    /* pooled connections for one host */
+    size_t memory;               /* bytes of heads, bodies and buffers */
+    uint64_t handshake_us, head_us, body_us, idle_us; /* caller's side: per step without progress */
+    uint64_t connect_us, answer_us, pool_idle_us;     /* vendor's side */
+};
+void call_limits_defaults(struct call_limits *l);
+
+/* What a worker is given; all of it outlives the worker. */
+struct call_config {
+    unsigned worker;
+    struct call_limits limits;
+    struct call_generation *const *generation; /* the RCU pointer that control replaces */
+    const struct tls_shared *tls;
+    struct audit_ring *audit;
+    struct rte_ring *to_control, *from_control; /* of struct hold_message */
+    const _Atomic bool *control_alive;          /* false: nothing can be held */
+    uint8_t boot[8];                            /* random, part of call ids */
+};
+
+struct call_worker;
+
+/* NULL when out of memory. `tcp` is attached afterwards since it needs the owner's functions. */
+struct call_worker *call_worker_new(const struct call_config *c, uint64_t now_us);
+void call_worker_delete(struct call_worker *w);
+/* The functions that the worker's TCP stack calls. */
+struct tcp_owner call_tcp_owner(struct call_worker *w);
+void call_attach(struct call_worker *w, struct tcp *tcp, struct net *net);
+
+/* Once a loop, before tcp_dispatch: takes over a new generation, resumes calls whose record is
+ * durable, verdicts, timers. Returns how much it did (0: nothing). Inside an RCU read side. */
+unsigned call_poll(struct call_worker *w, uint64_t now_us, uint64_t wall_ns);
+/* Earliest time at which call_poll has something to do; now if calls wait for the audit writer. */
+uint64_t call_next(const struct call_worker *w, uint64_t now_us);
+/* Shutdown: no new calls; those in progress may end. True when none is left. */
+bool call_drain(struct call_worker *w);
+/* The number of the generation that the worker uses. Any thread. */
+uint64_t call_generation_seen(const struct call_worker *w);
+
+/* ------------------------------------------------------------------ counters */
+
+/* Causes of answers of our own, with status and the text where a rule gives none. */
+#define CALL_CAUSES(X)                                                                             \
+    X(none, 0, "")                                                                                 \
+    X(blocked_by_rule, 403, "A rule blocks this call.")                                            \
+    X(no_rule_allows, 403, "No rule allows this call.")                                            \
+    X(approval_denied, 403, "A reviewer denied this call.")                                        \
+    X(approval_pending, 403, "This call waits for approval; send it again once it is approved.")    \
+    X(approvals_unavailable, 403, "This call needs approval, which cannot be asked for now.")       \
+    X(approval_refused, 403, "This call cannot be held for approval.")                             \
+    X(approval_superseded, 403, "The rules changed while this call waited.")                       \
+    X(identity_required, 401, "The caller is not known.")                                          \
+    X(host_not_registered, 403, "No connection is configured for this host.")                      \
+    X(host_mismatch, 421, "The Host field and the TLS server name differ.")                        \
+    X(bad_request, 400, "The request is malformed.")                                               \
+    X(request_timeout, 408, "The request did not arrive in time.")                                 \
+    X(credential_unavailable, 503, "The vendor credential is not available.")                      \
+    X(audit_unavailable, 503, "The call cannot be recorded, so it was not sent.")                  \
+    X(busy, 503, "The appliance has no room for this call.")                                       \
+    X(shutting_down, 503, "The appliance is stopping.")                                            \
+    X(vendor_unreachable, 502, "The vendor could not be reached.")                                 \
+    X(vendor_not_verified, 502, "The vendor's certificate could not be verified.")                 \
+    X(vendor_tls, 502, "The TLS connection to the vendor failed.")                                 \
+    X(vendor_bad_answer, 502, "The vendor's answer is malformed.")                                 \
+    X(vendor_closed, 502, "The vendor closed the connection; whether the call ran is unknown.")     \
+    X(vendor_timeout, 504, "The vendor did not answer in time; whether the call ran is unknown.")   \
+    X(answer_encoded, 502, "The vendor's answer is encoded and cannot be inspected.")              \
+    X(internal, 500, "The appliance failed to handle the call.")
+
+enum call_cause {
+#define X(name, status, text) CALL_##name,
+    CALL_CAUSES(X)
+#undef X
+        CALL_CAUSE_COUNT
+};
+const char *call_cause_name(enum call_cause c);
+
+#define CALL_COUNTERS(X)                                                                           \
+    X(requests) X(allowed) X(blocked) X(held) X(forwarded) X(settled) X(answered)                  \
+    X(vendor_connects) X(vendor_reused) X(vendor_retries) X(vendor_failed) X(vendor_idle_closed)   \
+    X(callers_accepted) X(callers_refused) X(callers_lost) X(timeouts) X(audit_waits)              \
+    X(secrets_masked) X(values_masked) X(plain_http) X(bytes_up) X(bytes_down)                     \
+    X(cycles_busy) X(loops_busy) X(refusals_unrecorded)
+
+struct call_counters {
+#define X(name) counter name;
+    CALL_COUNTERS(X)
+#undef X
+    counter causes[CALL_CAUSE_COUNT];
+} __attribute__((aligned(64)));
+struct call_counters *call_counters(struct call_worker *w);
+
+/* The counters of everything that a worker owns, for whoever shows them. Any thread may read. */
+struct call_stats {
+    const struct net_counters *net;
+    const struct tcp_counters *tcp;
+    const struct tls_counters *tls;
+    const struct identity_counters *identity;
+    const struct call_counters *call;
+    unsigned callers, vendors; /* open now */
+    size_t memory_used, memory_total;
+};
+void call_stats_of(const struct call_worker *w, struct call_stats *out);
+
+#endif

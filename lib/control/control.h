@@ -1,0 +1,40 @@
+/* The control plane: one thread on the kernel's own stack that owns held calls, reloads, and the
+ * management socket. It never touches a worker's memory: it reads counters and exchanges ring
+ * messages.
+ *
+ * The management protocol: a Unix stream socket, one JSON object a line each way; see PROTOCOL.md
+ * beside this file. Who asks is known by the socket's peer credentials. */
+#ifndef CONTROL_CONTROL_H
+#define CONTROL_CONTROL_H
+
+#include "call/call.h"
+
+struct control_config {
+    const char *socket;          /* path; made 0660, root's group "turnpike" if there is one */
+    unsigned workers;
+    struct call_worker *const *worker;
+    struct rte_ring *const *from_worker, *const *to_worker; /* by worker */
+    struct call_generation **generation; /* the RCU pointer */
+    struct call_sources sources;
+    struct audit *audit;
+    struct audit_ring *ring;     /* control's own */
+    _Atomic bool *alive;         /* set while the thread serves */
+    const char *version;
+};
+
+struct control;
+
+/* Binds the socket (refuses if another process answers on it, replaces a stale one). NULL after a
+ * complaint. */
+struct control *control_new(const struct control_config *c, struct diags *d);
+/* Serves until *stop becomes true. Also registers itself with RCU. */
+void control_run(struct control *c, const _Atomic bool *stop);
+void control_free(struct control *c);
+
+/* ---- the other end of the socket, for turnpikectl ---- */
+
+/* Sends one request (a JSON object) and returns the answer object, malloc'd text without newline; NULL
+ * and `why` filled if the appliance does not answer. */
+char *control_ask(const char *socket, const char *request, char why[256]);
+
+#endif

@@ -1,0 +1,200 @@
+/* Rules files -> an immutable rule set, and the decision on one call. See rules/README.md for the
+ * language. Knows HTTP heads and bodies as data; nothing of TLS, sockets or threads.
+ *
+ * A set is loaded on any thread, published whole, then read by all workers at once; nothing in it
+ * changes. Deciding allocates nothing: it works in a `struct rules_scratch` of the worker's. */
+#ifndef RULES_RULES_H
+#define RULES_RULES_H
+
+#include "base/base.h"
+#include "body/body.h"
+#include "http/http.h"
+#include "match/match.h"
+#include "net/net.h"
+
+#define RULES_MATCHED_MAX 32 /* matching rules named in a verdict; more are counted */
+#define RULES_PARAMS_MAX  16
+#define RULES_GROUPS_MAX  64
+#define RULES_HASH        32
+
+struct rules_set;
+struct rules_expr; /* a compiled expression of the `when` language */
+
+/* ------------------------------------------------------- what the files say */
+
+enum rules_decision { RULES_ALLOW, RULES_HOLD, RULES_BLOCK }; /* ascending strictness */
+const char *rules_decision_name(enum rules_decision d);       /* "allow" */
+enum rules_mode { RULES_ENFORCE, RULES_REPORT, RULES_OFF };
+
+enum rules_identify { RULES_ID_OIDC, RULES_ID_SOURCE }; /* methods a connection may list */
+#define RULES_IDENTIFY_MAX 4
+
+/* Shape of our own answers (dataplane.md). */
+enum rules_errors { RULES_ERRORS_PROBLEM, RULES_ERRORS_STRIPE, RULES_ERRORS_OPENAI,
+                    RULES_ERRORS_ANTHROPIC, RULES_ERRORS_TWILIO };
+
+enum rules_credential_kind { RULES_CRED_NONE, RULES_CRED_BEARER, RULES_CRED_BASIC,
+                             RULES_CRED_HEADER };
+
+struct rules_function {
+    struct span name;      /* "stripe.refund.create" */
+    unsigned index;        /* dense over the set, for counters; the unlisted ones included */
+    const struct rules_connection *connection;
+    struct match_policy mask_audit, mask_caller; /* resolved from `masks` */
+    bool unlisted;         /* connection.unlisted */
+    bool needs_body;       /* some rule that may match it reads `body` */
+};
+
+struct rules_connection {
+    struct span name;
+    unsigned index;        /* dense over the set */
+    const struct span *hosts; /* lower case */
+    unsigned nhosts;
+    enum rules_errors errors;
+    enum rules_identify identify[RULES_IDENTIFY_MAX];
+    unsigned nidentify;
+    struct {
+        enum rules_credential_kind kind;
+        struct span secret; /* name in the vault */
+        struct span header; /* with RULES_CRED_HEADER: field name */
+        struct span user;   /* with RULES_CRED_BASIC: user name, the secret is the password */
+    } credential;
+    const struct span *account_headers; /* part of a held call's digest */
+    unsigned naccount_headers;
+    uint64_t inspect_request; /* bytes of a request body read whole before the decision */
+    uint64_t capture;         /* bytes of a body kept in a record, 0 to 16 KiB */
+    uint16_t port;            /* of the vendor, default 443 */
+    const struct rules_function *unlisted;
+};
+
+/* Who may sign callers' tokens (identity.md). The expressions are evaluated over the token's claims. */
+struct rules_issuer {
+    struct span name;     /* key in the file */
+    struct span issuer;   /* `iss`, exact */
+    struct span audience; /* `aud` must hold it */
+    struct span keys_file; /* JWKS, absolute or relative to the rules directory: resolved */
+    struct place keys_place;
+    const struct rules_expr *caller; /* -> caller.id; NULL: claims.sub */
+    const struct rules_group {
+        struct span name;               /* "ci"; or "team-*": a prefix put before each element */
+        const struct rules_expr *expr;  /* bool, or a list of strings with a "*" in the name */
+    } *groups;
+    unsigned ngroups;
+    uint64_t skew_ns;     /* clock skew allowed, default 30 s */
+};
+
+/* `sources:` names callers by address, for connections that accept `source`. */
+struct rules_source {
+    struct span name; /* becomes caller.id */
+    struct net_prefix prefix;
+    const struct span *groups;
+    unsigned ngroups;
+};
+
+struct rules_rule {
+    uint64_t id, rev;
+    struct span name, owner, message;
+    enum rules_decision then;
+    enum rules_mode mode;
+    uint64_t expires_ns;  /* wall clock; 0 = never */
+    uint64_t wait_ns;     /* hold: how long the caller waits */
+    unsigned quorum;      /* hold */
+    const struct span *hold_groups;
+    unsigned nhold_groups;
+    struct place place;
+};
+
+/* -------------------------------------------------------------------- a set */
+
+/* Reads every *.yaml of a directory. NULL after complaints in `d` (all of them, of all files).
+ * Warnings (a rule about to expire) do not make it fail. `now_ns` is the wall clock. */
+struct rules_set *rules_load(const char *directory, uint64_t now_ns, struct diags *d);
+void rules_free(struct rules_set *s);
+
+const uint8_t *rules_hash(const struct rules_set *s); /* SHA-256 over the files, RULES_HASH bytes */
+unsigned rules_count(const struct rules_set *s);
+const struct rules_rule *rules_at(const struct rules_set *s, unsigned i); /* by ascending id */
+unsigned rules_function_count(const struct rules_set *s);
+const struct rules_function *rules_function_at(const struct rules_set *s, unsigned i);
+unsigned rules_connection_count(const struct rules_set *s);
+const struct rules_connection *rules_connection_at(const struct rules_set *s, unsigned i);
+unsigned rules_issuer_count(const struct rules_set *s);
+const struct rules_issuer *rules_issuer_at(const struct rules_set *s, unsigned i);
+
+/* The detectors are declared in the files but the database is compiled once for rules and vault
+ * together: rules_load adds nothing by itself. Adds this set's detectors to a builder, in the
+ * order that the functions' mask policies count on. False after complaints. */
+bool rules_add_detectors(const struct rules_set *s, struct match_builder *b, struct diags *d);
+
+/* --------------------------------------------------------------- the lookups */
+
+/* By host name, lower-cased by the caller; O(1); NULL: no connection serves it. */
+const struct rules_connection *rules_connection_for(const struct rules_set *s, struct span host);
+
+struct rules_params {
+    unsigned n;
+    struct { struct span name, value; } p[RULES_PARAMS_MAX]; /* values into the path */
+};
+/* The function that method and normalised path name: the most specific wins; `unlisted` if none. Never
+ * NULL. Cost grows with the path's segments, not with the number of functions. */
+const struct rules_function *rules_function_for(const struct rules_set *s,
+                                                const struct rules_connection *c,
+                                                struct span method, struct span path,
+                                                struct rules_params *params);
+
+/* `source` identity: the caller's name for an address (longest prefix), or NULL. */
+const struct rules_source *rules_source_for(const struct rules_set *s, const struct net_addr *a);
+
+/* -------------------------------------------------------------- the decision */
+
+struct rules_caller {
+    struct span id, issuer, method; /* method: "oidc", "source", "none" */
+    struct span groups[RULES_GROUPS_MAX];
+    unsigned ngroups;
+    struct span claims; /* JSON object, verified; empty if none */
+    struct net_addr address;
+};
+
+struct rules_call {
+    const struct rules_caller *caller;
+    const struct rules_function *function;
+    const struct rules_params *params;
+    const struct http_head *head;
+    enum body_type body_type;
+    struct span body;               /* whole, or empty with body_problem set */
+    enum body_problem body_problem; /* why the body cannot be read; NONE if it can */
+    uint64_t body_size;             /* as sent, also when it was not kept */
+    uint64_t now_ns;                /* wall clock */
+};
+
+struct rules_verdict {
+    enum rules_decision decision;
+    const struct rules_rule *rule; /* lowest id of the strictest that matched; NULL: nothing matched */
+    bool unknown;                  /* that rule matched because its condition was unknown */
+    unsigned nmatched;             /* all that matched, strictest first then by id; report mode too */
+    struct rules_matched {
+        const struct rules_rule *rule;
+        bool unknown, reported;    /* reported: mode `report`, took no part */
+    } matched[RULES_MATCHED_MAX];
+    unsigned more;                 /* matching rules beyond RULES_MATCHED_MAX */
+};
+
+struct rules_scratch;
+/* Memory for one decision at a time, fit for any set. One a worker. NULL: out of memory. */
+struct rules_scratch *rules_scratch_new(void);
+void rules_scratch_free(struct rules_scratch *x);
+/* Grows the scratch for a set. Not on the road. False: no memory. */
+bool rules_scratch_adopt(struct rules_scratch *x, const struct rules_set *s);
+
+void rules_decide(const struct rules_set *s, struct rules_scratch *x, const struct rules_call *call,
+                  struct rules_verdict *v);
+
+/* Expressions over a token's claims (issuers). `claims` is a JSON object. Return false if the result is
+ * unknown or of another type. Text goes to `out` (arena of the caller's). Not on the packet road. */
+bool rules_expr_text(const struct rules_expr *e, struct span claims, struct arena *mem,
+                     struct span *out);
+bool rules_expr_bool(const struct rules_expr *e, struct span claims, bool *out);
+bool rules_expr_list(const struct rules_expr *e, struct span claims, struct arena *mem,
+                     struct span *out, unsigned room, unsigned *n);
+
+#endif
