@@ -2,8 +2,9 @@
  * libraries below meet. Owns callers' connections, calls in progress, and the pool of vendor
  * connections.
  *
- * The road of a call: caller's head -> who calls -> body -> decide -> record -> (held: parked until a
- * verdict) -> durable -> vendor connection -> credential -> request -> answer, masked as it streams
+ * The road of a call: caller's head -> who calls -> body -> decide -> record -> (held: parked until
+ * a verdict) -> durable -> vendor connection -> credential -> request -> answer, masked as it
+ * streams
  * -> record. */
 #ifndef CALL_CALL_H
 #define CALL_CALL_H
@@ -25,8 +26,8 @@
 
 /* --------------------------------------------------------------- generations */
 
-/* Everything that is replaced whole: rules, callers' keys, credentials, detectors. Immutable, but for
- * the pins. */
+/* Everything that is replaced whole: rules, callers' keys, credentials, detectors. Immutable, but
+ * for the pins. */
 struct call_generation {
     uint64_t number; /* 1, 2, ... since the start */
     struct rules_set *rules;
@@ -34,7 +35,8 @@ struct call_generation {
     struct vault *vault;
     struct match_db *match;
     struct call_pin {
-        _Atomic uint32_t held; /* calls in progress on that worker that began under this generation */
+        _Atomic uint32_t
+            held; /* calls in progress on that worker that began under this generation */
     } __attribute__((aligned(64))) pins[CALL_WORKERS_MAX];
 };
 
@@ -43,8 +45,8 @@ struct call_sources {
     const char *vault_file, *vault_key_file; /* NULL: no vault */
 };
 
-/* Reads and compiles everything, checks that each credential named by a connection is in the vault for that
- * connection. NULL after complaints in `d`. Off the road; any thread. */
+/* Reads and compiles everything, checks that each credential named by a connection is in the vault
+ * for that connection. NULL after complaints in `d`. Off the road; any thread. */
 struct call_generation *call_generation_load(const struct call_sources *s, uint64_t number,
                                              uint64_t now_ns, struct diags *d);
 /* No worker may use it any more. */
@@ -54,10 +56,10 @@ bool call_generation_pinned(const struct call_generation *g);
 /* ------------------------------------------------------------------ a worker */
 
 struct call_limits {
-    unsigned max_callers;        /* connections from callers */
-    unsigned max_vendors;        /* connections to vendors, pooled ones included */
-    unsigned max_idle_a_host;    /* pooled connections for one host */
-    size_t memory;               /* bytes of heads, bodies and buffers */
+    unsigned max_callers;     /* connections from callers */
+    unsigned max_vendors;     /* connections to vendors, pooled ones included */
+    unsigned max_idle_a_host; /* pooled connections for one host */
+    size_t memory;            /* bytes of heads, bodies and buffers */
     uint64_t handshake_us, head_us, body_us, idle_us; /* caller's side: per step without progress */
     uint64_t connect_us, answer_us, pool_idle_us;     /* vendor's side */
 };
@@ -102,8 +104,8 @@ uint64_t call_generation_seen(const struct call_worker *w);
     X(blocked_by_rule, 403, "A rule blocks this call.")                                            \
     X(no_rule_allows, 403, "No rule allows this call.")                                            \
     X(approval_denied, 403, "A reviewer denied this call.")                                        \
-    X(approval_pending, 403, "This call waits for approval; send it again once it is approved.")    \
-    X(approvals_unavailable, 403, "This call needs approval, which cannot be asked for now.")       \
+    X(approval_pending, 403, "This call waits for approval; send it again once it is approved.")   \
+    X(approvals_unavailable, 403, "This call needs approval, which cannot be asked for now.")      \
     X(approval_refused, 403, "This call cannot be held for approval.")                             \
     X(approval_superseded, 403, "The rules changed while this call waited.")                       \
     X(identity_required, 401, "The caller is not known.")                                          \
@@ -119,8 +121,8 @@ uint64_t call_generation_seen(const struct call_worker *w);
     X(vendor_not_verified, 502, "The vendor's certificate could not be verified.")                 \
     X(vendor_tls, 502, "The TLS connection to the vendor failed.")                                 \
     X(vendor_bad_answer, 502, "The vendor's answer is malformed.")                                 \
-    X(vendor_closed, 502, "The vendor closed the connection; whether the call ran is unknown.")     \
-    X(vendor_timeout, 504, "The vendor did not answer in time; whether the call ran is unknown.")   \
+    X(vendor_closed, 502, "The vendor closed the connection; whether the call ran is unknown.")    \
+    X(vendor_timeout, 504, "The vendor did not answer in time; whether the call ran is unknown.")  \
     X(answer_encoded, 502, "The vendor's answer is encoded and cannot be inspected.")              \
     X(internal, 500, "The appliance failed to handle the call.")
 
@@ -133,11 +135,13 @@ enum call_cause {
 const char *call_cause_name(enum call_cause c);
 
 #define CALL_COUNTERS(X)                                                                           \
-    X(requests) X(allowed) X(blocked) X(held) X(forwarded) X(settled) X(answered)                  \
-    X(vendor_connects) X(vendor_reused) X(vendor_retries) X(vendor_failed) X(vendor_idle_closed)   \
-    X(callers_accepted) X(callers_refused) X(callers_lost) X(timeouts) X(audit_waits)              \
-    X(secrets_masked) X(values_masked) X(plain_http) X(bytes_up) X(bytes_down)                     \
-    X(cycles_busy) X(loops_busy) X(refusals_unrecorded)
+    X(requests)                                                                                    \
+    X(allowed)                                                                                     \
+    X(blocked) X(held) X(forwarded) X(settled) X(answered) X(vendor_connects) X(vendor_reused)     \
+        X(vendor_retries) X(vendor_failed) X(vendor_idle_closed) X(callers_accepted)               \
+            X(callers_refused) X(callers_lost) X(timeouts) X(audit_waits) X(secrets_masked)        \
+                X(values_masked) X(plain_http) X(bytes_up) X(bytes_down) X(cycles_busy)            \
+                    X(loops_busy) X(refusals_unrecorded)
 
 struct call_counters {
 #define X(name) counter name;

@@ -1,0 +1,338 @@
+/* The insides of lib/call: what a worker owns, and which file does what.
+ *
+ *     worker.c      the worker: creation, the poll of each loop, generations, statistics
+ *     caller.c      a caller's connection: handshake, heads, bodies, output, the end
+ *     exchange.c    one call: from a parsed head to a decision, parked, resumed, ended
+ *     held.c        messages with the control thread
+ *     forward.c     the request on its way to the vendor
+ *     reply.c       the vendor's answer on its way to the caller, masked
+ *     vendor.c      vendor connections and their pool
+ *     answer.c      answers of our own, in the vendor's shape
+ *     record.c      what is written to the audit store, masked
+ *     queue.c       bytes that wait to be written to a TLS session
+ *     generation.c  loading of what is replaced whole
+ *
+ * Everything runs on the worker that owns it. */
+#ifndef CALL_INTERNAL_H
+#define CALL_INTERNAL_H
+
+#include <openssl/evp.h>
+#include <sys/queue.h>
+
+#include "call/call.h"
+
+#define CALL_ID_TEXT 33 /* 32 hex digits and NUL */
+
+enum {
+    IN_BLOCK = 32 << 10,    /* first block of a receive buffer; grown for large heads */
+    OUT_BLOCK = 64 << 10,   /* block of an output queue */
+    CAPTURE_MAX = 16 << 10, /* bytes of a body in a record (HOLD_BODY_MAX too) */
+    CAPTURE_SLACK = 256,    /* read beyond the cap so that a value cut by it is still seen */
+    RULES_SCRATCH_BODY = 1024,
+    BODY_BLOCK = 4 << 10, /* first block for a body of unknown length */
+    HOLD_BLOCKS = 32,     /* held calls being handed to control at one time */
+    LINGER_US = 2 * 1000 * 1000,
+    AUDIT_PATIENCE_US = 5 * 1000 * 1000, /* a parked call waits this long for its record */
+    AUDIT_DOWN_US = 300 * 1000,          /* this long when the store refuses */
+};
+
+/* ------------------------------------------------------------------- queues */
+
+/* Output of a session: [start, ready) may be written, [ready, end) is the window of an answer that
+ * is still being looked at. Invariant: start <= ready <= end <= cap. */
+struct outq {
+    char *p;
+    size_t cap, start, ready, end;
+};
+
+bool outq_open(struct outq *q, struct buddy *memory, size_t cap);
+void outq_close(struct outq *q, struct buddy *memory);
+/* Moves what is left to the front when that is cheap or needed to have `want` bytes of room. */
+void outq_compact(struct outq *q, size_t want);
+static inline size_t outq_room(const struct outq *q)
+{
+    return q->cap - q->end;
+}
+static inline size_t outq_pending(const struct outq *q)
+{
+    return q->ready - q->start;
+}
+/* Writes what may be written. TLS_OK: all of it; else as tls_write. */
+enum tls_result outq_flush(struct outq *q, struct tls_session *s);
+
+/* --------------------------------------------------------------- connections */
+
+enum leg_kind { LEG_CALLER, LEG_VENDOR };
+
+/* One side of a call: what a TCP connection's user pointer points to. First in caller and vendor.
+ */
+struct leg {
+    enum leg_kind kind;
+    struct tcp_conn *tcp; /* NULL once it is over */
+    struct tls_session *tls;
+};
+
+enum caller_state {
+    CALLER_HANDSHAKE,
+    CALLER_HEAD,   /* between calls, or a head is coming in */
+    CALLER_CALL,   /* `x` is in progress */
+    CALLER_LINGER, /* answered and shut down; what still comes is dropped until the peer ends */
+};
+
+struct caller {
+    struct leg leg;
+    struct call_worker *w;
+    enum caller_state state;
+    bool peer_eof; /* FIN seen: nothing more will come than what is queued */
+    struct exchange *x;
+    char *in; /* decrypted bytes, [in_pos, in_len) not consumed; NULL while idle */
+    size_t in_len, in_cap, in_pos, scanned;
+    struct outq out;
+    struct wheel_timer timer;
+    LIST_ENTRY(caller) link;
+};
+
+enum vendor_state { VENDOR_CONNECT, VENDOR_HANDSHAKE, VENDOR_BUSY, VENDOR_IDLE };
+
+struct vendor {
+    struct leg leg;
+    struct call_worker *w;
+    enum vendor_state state;
+    bool reused;        /* has answered a call before this one */
+    bool keep;          /* may go back to the pool after this call */
+    bool over;          /* TCP has said CLOSED: what it holds may be read until the event returns */
+    struct exchange *x; /* NULL in the pool */
+    struct pool_host *host;
+    char name[256]; /* SNI, and what the certificate is verified for */
+    char *in;
+    size_t in_len, in_cap, in_pos, scanned;
+    struct outq out;
+    struct wheel_timer timer;
+    TAILQ_ENTRY(vendor) idle; /* in host->idle, newest first */
+    LIST_ENTRY(vendor) link;
+};
+
+struct pool_host {
+    uint64_t hash; /* 0: free slot */
+    uint16_t port;
+    unsigned nidle;
+    TAILQ_HEAD(, vendor) idle;
+    char name[256];
+};
+
+#define POOL_HOSTS 1024 /* power of two; hosts beyond three quarters of it are not pooled */
+
+/* --------------------------------------------------------------------- calls */
+
+enum exchange_state {
+    X_BODY,    /* the body is being read for the decision */
+    X_RECORD,  /* decided; waits for its record to be durable */
+    X_HELD,    /* waits for a verdict */
+    X_VENDOR,  /* waits for a vendor connection */
+    X_FORWARD, /* request going out, answer coming in */
+    X_OWN,     /* an answer of our own is going out */
+};
+
+/* One call. The memory is recycled; what a new call must find zero lies between `caller` and
+ * `head`. */
+struct exchange {
+    EVP_MD_CTX *sha_request, *sha_answer; /* made once, kept for the next call */
+    SLIST_ENTRY(exchange) free;
+
+    struct caller *caller;
+    struct vendor *vendor;
+    struct call_worker *w;
+    struct call_generation *gen; /* pinned */
+    enum exchange_state state;
+
+    const struct rules_connection *connection; /* NULL: host not registered */
+    const struct rules_function *function;
+    const struct identity *identity;
+    enum body_type body_type;
+    enum body_problem body_problem;
+    bool stream_up;    /* the body is larger than what is inspected: it passes as it comes */
+    bool upload_done;  /* every byte of the request has been taken from the caller */
+    bool discard_body; /* answered early: the rest of the request is not wanted */
+    bool promised;     /* call.decided says allow or hold: call.settled must follow */
+    bool sent;         /* the vendor may have seen bytes of it */
+    bool answer_begun; /* bytes of the vendor's answer have come */
+    bool head_out;     /* the answer's head is in the caller's queue */
+    bool chunk_out;    /* the answer goes to the caller in chunks */
+    bool close_caller; /* the caller's connection ends after this call */
+    bool approved;     /* a reviewer said yes: run under `hold` */
+    bool retried;
+    bool waits_audit; /* in w->parked */
+    bool held_open;   /* control has, or will have, a record of it */
+
+    char *body; /* request body as far as kept */
+    size_t body_len, body_cap, body_sent;
+    size_t head_len;    /* of the caller's buffer: the head that spans point into */
+    uint64_t body_size; /* taken from the framing so far */
+    uint8_t body_hash[32];
+    bool body_hashed;
+    struct http_body upload, answer;
+    struct match_stream *stream;
+    struct match_found found_request, found_answer;
+
+    uint64_t number; /* part of the call id; control's handle */
+    uint64_t generation_number;
+    uint64_t ticket; /* of call.decided in the audit ring */
+    uint64_t began_us, decided_us, durable_us, sent_us, answered_us;
+    enum call_cause cause;
+    const char *cause_name; /* finer than `cause` where there is one: "token_expired" */
+    const char *outcome;    /* for call.settled, where the end is not what it would seem */
+    uint64_t hold;
+    char hold_id[HOLD_ID_TEXT];
+    char reviewer[64];
+    uint64_t rule, rule_rev; /* of the verdict, copied: a held call outlives its generation's use */
+    unsigned status;         /* of the answer that the caller got */
+    unsigned vendor_status;
+    uint64_t answer_size;
+    char *capture; /* of the answer, raw until it is recorded; CAPTURE_MAX + CAPTURE_SLACK */
+    size_t capture_len;
+    char answer_type[96];
+    enum match_syntax answer_syntax;
+    uint32_t secret_version;
+    struct rules_params params;
+    struct rules_caller who;
+    struct rules_verdict verdict;
+    struct wheel_timer timer;
+    TAILQ_ENTRY(exchange) parked; /* by ticket */
+    LIST_ENTRY(exchange) link;    /* in w->calls */
+    char id[CALL_ID_TEXT];
+
+    struct http_head head;
+};
+
+SLIST_HEAD(exchange_free, exchange);
+TAILQ_HEAD(exchange_queue, exchange);
+LIST_HEAD(exchange_list, exchange);
+LIST_HEAD(caller_list, caller);
+LIST_HEAD(vendor_list, vendor);
+
+struct call_worker {
+    struct call_config c;
+    struct tcp *tcp;
+    struct net *net;
+    struct tls *tls;
+    struct buddy *memory;
+    void *region;
+    size_t region_size;
+    struct wheel *wheel;
+    struct match_worker *match;
+    struct rules_scratch *rules;
+    struct identity_worker *identity;
+    struct call_generation *gen; /* the one for new calls */
+    _Atomic uint64_t seen;       /* its number, for control */
+    uint64_t now_us, wall_ns;    /* of this loop */
+    uint64_t next_number, ticked_us;
+    bool draining;
+    _Atomic unsigned ncallers, nvendors; /* read by control */
+
+    struct caller *callers; /* slab */
+    struct vendor *vendors;
+    struct caller_list free_callers, live_callers;
+    struct vendor_list free_vendors, live_vendors;
+    struct exchange_free free_exchanges;
+    struct exchange_list calls;
+    struct exchange_queue parked;
+    struct pool_host *hosts;
+    unsigned nhosts;
+
+    EVP_MD *sha256;
+    struct http_head answer_head; /* of the answer that is being parsed: used up in one step */
+    char *scratch;                /* CAPTURE_MAX + CAPTURE_SLACK, for masking */
+    struct hold_request *hold_blocks[HOLD_BLOCKS];
+    unsigned nhold_blocks;
+    uint64_t refused_tokens, refused_at_us; /* bound on connection.refused records */
+    struct call_counters counters;
+};
+
+/* worker.c */
+struct exchange *exchange_new(struct call_worker *w);
+void exchange_recycle(struct exchange *x);
+/* Grows a receive buffer so that `want` bytes fit after `len`. False: no memory. */
+bool in_reserve(struct call_worker *w, char **in, size_t *cap, size_t len, size_t want);
+
+/* caller.c */
+bool caller_accept(struct call_worker *w, struct tcp_conn *tcp);
+void caller_event(struct caller *c, unsigned events);
+/* Goes on as far as it can: reads, writes, starts and ends calls. */
+void caller_run(struct caller *c);
+/* The call is over and its answer is in the queue or gone. */
+void caller_call_ended(struct caller *c, bool keep_alive);
+/* Ends the connection at once, with a reset. */
+void caller_abort(struct caller *c);
+void caller_free(struct caller *c);
+
+/* exchange.c */
+/* None of these frees the caller; after exchange_end the exchange is gone. */
+void exchange_begin(struct exchange *x); /* a head has been parsed into x->head */
+/* Reads the body as far as it has come. STEP_DEAD: the session failed. */
+enum step exchange_body(struct exchange *x);
+void exchange_durable(struct exchange *x); /* the record of the decision is on disk */
+void exchange_approved(struct exchange *x, const char *who);
+/* Fills the caller's buffer behind the head with what has come. TLS_OK: there are bytes. */
+enum tls_result exchange_refill(struct exchange *x);
+/* An interim 100 to a caller that waits for one before it sends the body. */
+void exchange_say_continue(struct exchange *x);
+/* Fills x->id. */
+void exchange_identify_call(struct exchange *x);
+void exchange_caller_gone(struct exchange *x);
+/* Answered to the last byte or abandoned: records the outcome and frees the call. */
+void exchange_end(struct exchange *x, const char *outcome);
+/* Refuses with an answer of our own; records the decision if none has been recorded. */
+void exchange_refuse(struct exchange *x, enum call_cause cause, const char *cause_name,
+                     struct span message);
+void exchange_timer(struct exchange *x, uint64_t after_us);
+
+/* held.c */
+void held_open(struct exchange *x);
+void held_tell(struct exchange *x, enum hold_message_type type);
+unsigned held_poll(struct call_worker *w);
+
+/* vendor.c */
+/* A pooled (unless `fresh`) or new connection for the call; if none can be had the call is refused.
+ */
+void vendor_acquire(struct exchange *x, bool fresh);
+void vendor_event(struct vendor *v, unsigned events);
+void vendor_release(struct vendor *v); /* to the pool if it may, else closed */
+void vendor_close(struct vendor *v);
+void vendor_drain_pool(struct call_worker *w);
+
+/* What a step of a call came to. */
+enum step {
+    STEP_WAIT, /* something must happen first */
+    STEP_ON,   /* the call's state has changed, or it has ended and the caller lives: look again */
+    STEP_DEAD, /* the caller's connection is gone, and the call with it */
+};
+
+/* forward.c */
+void forward_start(struct exchange *x); /* x->vendor is verified: composes the request */
+enum step forward_upload(struct exchange *x);
+/* May the request be sent a second time (RFC 9110 9.2.2)? */
+bool forward_repeatable(const struct exchange *x);
+
+/* reply.c */
+/* Must the answer be readable, since something in it may have to be masked? */
+bool reply_inspects(const struct exchange *x);
+enum step reply_run(struct exchange *x);
+/* The vendor's side of the call has failed: tries again where that is safe, else answers. */
+enum step reply_vendor_lost(struct exchange *x, enum call_cause cause);
+
+/* answer.c */
+/* Composes an answer of our own in the caller's queue. */
+void answer_own(struct exchange *x, unsigned status, const char *cause, struct span message);
+void answer_plain_http(struct caller *c);
+
+/* record.c */
+bool record_decided(struct exchange *x, const char *decision, const char *cause);
+void record_settled(struct exchange *x, const char *outcome);
+void record_refused_connection(struct caller *c, const char *cause, const char *detail);
+/* Masks a copy of `in` for evidence: at most `cap` bytes, in w->scratch. Empty if it failed. */
+struct span record_masked(struct call_worker *w, const struct call_generation *g,
+                          const struct match_policy *p, enum match_syntax syntax, struct span in,
+                          size_t cap, struct match_found *found);
+enum match_syntax record_syntax(enum body_type t);
+
+#endif

@@ -1,0 +1,370 @@
+#include "call/call_internal.h"
+
+static void set_timer(struct caller *c, uint64_t after_us)
+{
+    wheel_start(c->w->wheel, &c->timer, c->w->now_us + after_us);
+}
+
+static void drop_input(struct caller *c)
+{
+    if (c->in)
+        buddy_free(c->w->memory, c->in);
+    c->in = NULL;
+    c->in_len = c->in_cap = c->in_pos = c->scanned = 0;
+}
+
+/* ------------------------------------------------------------------- the end */
+
+void caller_free(struct caller *c)
+{
+    struct call_worker *w = c->w;
+
+    wheel_stop(w->wheel, &c->timer);
+    drop_input(c);
+    outq_close(&c->out, w->memory);
+    if (c->leg.tls)
+        tls_free(c->leg.tls);
+    if (c->leg.tcp)
+        tcp_close(c->leg.tcp);
+    LIST_REMOVE(c, link);
+    atomic_fetch_sub_explicit(&w->ncallers, 1, memory_order_relaxed);
+    memset(c, 0, sizeof(*c));
+    LIST_INSERT_HEAD(&w->free_callers, c, link);
+}
+
+/* The peer cannot be answered any more. */
+static void caller_gone(struct caller *c)
+{
+    struct exchange *x = c->x;
+
+    if (x) {
+        counter_inc(&c->w->counters.callers_lost);
+        c->x = NULL;
+        exchange_caller_gone(x);
+    }
+    caller_free(c);
+}
+
+void caller_abort(struct caller *c)
+{
+    if (c->leg.tcp)
+        tcp_abort(c->leg.tcp);
+    c->leg.tcp = NULL;
+    caller_gone(c);
+}
+
+/* Says goodbye and waits a little for the peer to do so too, so that no reset overtakes what it has
+ * not read yet (RFC 9112 9.6). */
+static void caller_linger(struct caller *c)
+{
+    c->state = CALLER_LINGER;
+    tls_shutdown(c->leg.tls);
+    tcp_shutdown(c->leg.tcp);
+    drop_input(c);
+    outq_close(&c->out, c->w->memory);
+    set_timer(c, LINGER_US);
+}
+
+static void linger_run(struct caller *c)
+{
+    char waste[4096];
+
+    while (tcp_read(c->leg.tcp, waste, sizeof(waste)))
+        ;
+    if (tcp_eof(c->leg.tcp))
+        caller_free(c);
+}
+
+/* ----------------------------------------------------------------- handshake */
+
+static void handshake_failed(struct caller *c)
+{
+    enum tls_error e = tls_error(c->leg.tls);
+
+    record_refused_connection(c, tls_error_name(e), tls_error_text(c->leg.tls));
+    counter_inc(&c->w->counters.callers_refused);
+    if (e == TLS_ERR_PLAIN_HTTP) {
+        counter_inc(&c->w->counters.plain_http);
+        answer_plain_http(c);
+    }
+    /* The alert is queued in TCP already. */
+    c->state = CALLER_LINGER;
+    tcp_shutdown(c->leg.tcp);
+    set_timer(c, LINGER_US);
+}
+
+static bool handshake(struct caller *c)
+{
+    switch (tls_handshake(c->leg.tls)) {
+    case TLS_OK:
+        c->state = CALLER_HEAD;
+        set_timer(c, c->w->c.limits.head_us);
+        return true;
+    case TLS_AGAIN:
+        return false;
+    case TLS_CLOSED:
+    case TLS_FAILED:
+        handshake_failed(c);
+        return true;
+    }
+    return false;
+}
+
+/* --------------------------------------------------------------------- heads */
+
+/* The session ended between calls or inside a head. */
+static bool input_over(struct caller *c, enum tls_result r)
+{
+    if (r == TLS_AGAIN)
+        return false;
+    if (r == TLS_CLOSED)
+        caller_linger(c);
+    else
+        caller_abort(c);
+    return false;
+}
+
+static bool refuse_head(struct caller *c, struct exchange *x, enum http_error why)
+{
+    memset(&x->head, 0, offsetof(struct http_head, fields));
+    c->x = x;
+    x->caller = c;
+    x->close_caller = x->upload_done = true;
+    c->in_pos = c->in_len;
+    c->state = CALLER_CALL;
+    wheel_stop(c->w->wheel, &c->timer);
+    exchange_refuse(x, CALL_bad_request, http_error_name(why), span_cstr(http_error_text(why)));
+    return true;
+}
+
+static bool no_room(struct caller *c)
+{
+    counter_inc(&c->w->counters.causes[CALL_busy]);
+    counter_inc(&c->w->counters.callers_refused);
+    caller_abort(c);
+    return false;
+}
+
+/* Tries to parse what is there. False: more is needed, or the caller is gone. */
+static bool parse_head(struct caller *c)
+{
+    struct exchange *x = exchange_new(c->w);
+    struct span have = span_of(c->in + c->in_pos, c->in_len - c->in_pos);
+    enum http_error why = HTTP_ERR_NONE;
+    size_t used = 0;
+
+    if (!x)
+        return no_room(c);
+    switch (http_parse_request(&x->head, have, &c->scanned, &used, &why)) {
+    case HTTP_MORE:
+        exchange_recycle(x);
+        return false;
+    case HTTP_BAD:
+        c->scanned = 0;
+        return refuse_head(c, x, why);
+    case HTTP_OK:
+        break;
+    }
+    c->scanned = 0;
+    c->in_pos += used;
+    c->x = x;
+    x->caller = c;
+    c->state = CALLER_CALL;
+    wheel_stop(c->w->wheel, &c->timer);
+    exchange_begin(x);
+    return true;
+}
+
+/* Between calls the unread rest moves to the front, so that a head always starts at in[0]: its
+ * spans stay valid for the whole call. */
+static void rewind_input(struct caller *c)
+{
+    if (c->in_pos == 0)
+        return;
+    memmove(c->in, c->in + c->in_pos, c->in_len - c->in_pos);
+    c->in_len -= c->in_pos;
+    c->in_pos = 0;
+    c->scanned = 0;
+}
+
+static bool head(struct caller *c)
+{
+    enum tls_result r;
+    size_t got;
+
+    if (c->in_len > c->in_pos && parse_head(c))
+        return true;
+    if (c->leg.tcp == NULL || c->state != CALLER_HEAD)
+        return false;
+    /* Twice the length: once the head is complete, as much again is free for the body. */
+    if (!in_reserve(c->w, &c->in, &c->in_cap, c->in_len, c->in_len + 8192))
+        return no_room(c);
+    r = tls_read(c->leg.tls, c->in + c->in_len, c->in_cap - c->in_len, &got);
+    if (r != TLS_OK) {
+        if (r == TLS_AGAIN && c->in_len == 0)
+            drop_input(c);
+        return input_over(c, r);
+    }
+    if (c->in_len == 0)
+        set_timer(c, c->w->c.limits.head_us);
+    c->in_len += got;
+    if (parse_head(c))
+        return true;
+    /* The caller may have been refused for want of memory. */
+    return c->leg.tcp != NULL && c->state == CALLER_HEAD;
+}
+
+/* --------------------------------------------------------------------- a call */
+
+static enum step own_answer(struct caller *c)
+{
+    switch (outq_flush(&c->out, c->leg.tls)) {
+    case TLS_OK:
+        exchange_end(c->x, c->x->sent ? "unknown" : "not_sent");
+        return STEP_ON;
+    case TLS_AGAIN:
+        return STEP_WAIT;
+    default:
+        caller_abort(c);
+        return STEP_DEAD;
+    }
+}
+
+static enum step forward(struct exchange *x)
+{
+    enum step s = forward_upload(x);
+
+    return s == STEP_WAIT ? reply_run(x) : s;
+}
+
+static enum step in_call(struct caller *c)
+{
+    struct exchange *x = c->x;
+
+    switch (x->state) {
+    case X_BODY:
+        return exchange_body(x);
+    case X_RECORD:
+    case X_VENDOR:
+        return STEP_WAIT;
+    case X_HELD:
+        if (!c->peer_eof)
+            return STEP_WAIT;
+        /* Nobody would see the answer: an approval must not run it. */
+        caller_abort(c);
+        return STEP_DEAD;
+    case X_FORWARD:
+        return forward(x);
+    case X_OWN:
+        return own_answer(c);
+    }
+    return STEP_WAIT;
+}
+
+void caller_run(struct caller *c)
+{
+    bool on = true;
+
+    while (on) {
+        switch (c->state) {
+        case CALLER_HANDSHAKE:
+            on = handshake(c);
+            break;
+        case CALLER_HEAD:
+            on = head(c);
+            break;
+        case CALLER_CALL:
+            on = in_call(c) == STEP_ON;
+            break;
+        case CALLER_LINGER:
+            linger_run(c);
+            return;
+        }
+    }
+}
+
+void caller_call_ended(struct caller *c, bool keep_alive)
+{
+    c->x = NULL;
+    if (!keep_alive || c->w->draining) {
+        caller_linger(c);
+        return;
+    }
+    rewind_input(c);
+    outq_close(&c->out, c->w->memory);
+    if (c->in_len == 0)
+        drop_input(c);
+    c->state = CALLER_HEAD;
+    set_timer(c, c->in_len ? c->w->c.limits.head_us : c->w->c.limits.idle_us);
+}
+
+/* --------------------------------------------------------------------- events */
+
+static void on_timer(struct wheel_timer *t, uint64_t now_us)
+{
+    struct caller *c = (struct caller *)((char *)t - offsetof(struct caller, timer));
+    struct exchange *x;
+
+    (void)now_us;
+    if (c->state == CALLER_LINGER) {
+        caller_free(c);
+        return;
+    }
+    if (c->state != CALLER_HEAD || c->in_len == 0) {
+        if (c->state == CALLER_HANDSHAKE) {
+            counter_inc(&c->w->counters.timeouts);
+            record_refused_connection(c, "handshake_timeout", "the TLS handshake was too slow");
+            caller_abort(c);
+        } else {
+            caller_linger(c);
+        }
+        return;
+    }
+    counter_inc(&c->w->counters.timeouts);
+    if (!(x = exchange_new(c->w))) {
+        caller_abort(c);
+        return;
+    }
+    memset(&x->head, 0, offsetof(struct http_head, fields));
+    c->x = x;
+    x->caller = c;
+    x->close_caller = x->upload_done = true;
+    c->state = CALLER_CALL;
+    exchange_refuse(x, CALL_request_timeout, NULL, SPAN_NONE);
+    caller_run(c);
+}
+
+bool caller_accept(struct call_worker *w, struct tcp_conn *tcp)
+{
+    struct caller *c = LIST_FIRST(&w->free_callers);
+    struct tls_session *tls;
+
+    if (!c || w->draining || !w->gen || !(tls = tls_server(w->tls, tcp))) {
+        counter_inc(&w->counters.callers_refused);
+        return false;
+    }
+    LIST_REMOVE(c, link);
+    memset(c, 0, sizeof(*c));
+    c->leg = (struct leg){LEG_CALLER, tcp, tls};
+    c->w = w;
+    c->state = CALLER_HANDSHAKE;
+    wheel_timer_init(&c->timer, on_timer);
+    LIST_INSERT_HEAD(&w->live_callers, c, link);
+    atomic_fetch_add_explicit(&w->ncallers, 1, memory_order_relaxed);
+    counter_inc(&w->counters.callers_accepted);
+    tcp_set_user(tcp, &c->leg);
+    set_timer(c, w->c.limits.handshake_us);
+    return true;
+}
+
+void caller_event(struct caller *c, unsigned events)
+{
+    if (events & TCP_EV_CLOSED) {
+        c->leg.tcp = NULL;
+        caller_gone(c);
+        return;
+    }
+    if (events & TCP_EV_EOF)
+        c->peer_eof = true;
+    caller_run(c);
+}

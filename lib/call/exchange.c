@@ -1,0 +1,542 @@
+#include <stdio.h>
+
+#include "call/call_internal.h"
+
+/* ---------------------------------------------------------------- the call id */
+
+/* Unique without a lock or a clock: boot, worker, count. */
+void exchange_identify_call(struct exchange *x)
+{
+    struct call_worker *w = x->w;
+    struct outbuf o = outbuf_on(x->id, sizeof(x->id) - 1);
+    uint64_t n = ((uint64_t)w->c.worker << 48) | (x->number & 0xffffffffffff);
+    uint8_t tail[8];
+
+    for (unsigned i = 0; i < 8; i++)
+        tail[i] = (uint8_t)(n >> (56 - 8 * i));
+    outbuf_hex(&o, w->c.boot, sizeof(w->c.boot));
+    outbuf_hex(&o, tail, sizeof(tail));
+    x->id[o.n] = 0;
+}
+
+static void on_timer(struct wheel_timer *t, uint64_t now_us);
+
+/* ------------------------------------------------------------------- refusing */
+
+/* If the rest of the body has come already the connection can go on, else it must end: what follows
+ * could not be told from the next request. */
+static void skip_body(struct exchange *x)
+{
+    struct caller *c = x->caller;
+    struct span data;
+    enum http_error why;
+    size_t used;
+
+    while (!x->upload_done && !x->upload.done) {
+        struct span in = span_of(c->in + c->in_pos, c->in_len - c->in_pos);
+
+        if (http_body_next(&x->upload, in, &data, &used, &why) == HTTP_BAD || used == 0)
+            break;
+        c->in_pos += used;
+    }
+    if (x->upload.done)
+        x->upload_done = true;
+    if (!x->upload_done)
+        x->close_caller = true;
+}
+
+void exchange_refuse(struct exchange *x, enum call_cause cause, const char *cause_name,
+                     struct span message)
+{
+    static const struct {
+        unsigned status;
+        const char *text;
+    } causes[] = {
+#define X(name, status, text) {status, text},
+        CALL_CAUSES(X)
+#undef X
+    };
+
+    if (!x->id[0]) {
+        wheel_timer_init(&x->timer, on_timer);
+        x->number = x->w->next_number++;
+        exchange_identify_call(x);
+        x->began_us = x->w->now_us;
+    }
+    x->cause = cause;
+    x->cause_name = cause_name ? cause_name : call_cause_name(cause);
+    x->status = causes[cause].status;
+    counter_inc(&x->w->counters.causes[cause]);
+    counter_inc(&x->w->counters.answered);
+    if (!x->promised) {
+        counter_inc(&x->w->counters.blocked);
+        if (!record_decided(x, "block", x->cause_name))
+            counter_inc(&x->w->counters.refusals_unrecorded);
+    }
+    skip_body(x);
+    exchange_timer(x, x->w->c.limits.body_us);
+    x->state = X_OWN;
+    answer_own(x, x->status, x->cause_name, message.n ? message : span_cstr(causes[cause].text));
+}
+
+/* ----------------------------------------------------------------- beginning */
+
+static bool right_host(const struct exchange *x)
+{
+    const struct caller *c = x->caller;
+    uint16_t port = tcp_local_port(c->leg.tcp);
+
+    return span_ieq(x->head.host, tls_sni(c->leg.tls)) &&
+           (x->head.port == 0 || x->head.port == port);
+}
+
+static void refuse_host(struct exchange *x, struct span sni)
+{
+    char text[400];
+    int n =
+        snprintf(text, sizeof(text),
+                 "No connection is configured for the host %.*s. Ask the network team to add it "
+                 "to the rules, or send the call elsewhere.",
+                 SPAN_ARG(sni));
+
+    exchange_refuse(x, CALL_host_not_registered,
+                    tls_ech_offered(x->caller->leg.tls) ? "ech_host_not_registered" : NULL,
+                    span_of(text, (size_t)n));
+}
+
+/* Which body the rules will see. */
+static void classify_body(struct exchange *x)
+{
+    const struct http_field *type = http_field(&x->head, HTTP_F_CONTENT_TYPE);
+    const struct http_field *coding = http_field(&x->head, HTTP_F_CONTENT_ENCODING);
+
+    x->body_type = body_type_of(type ? type->value : SPAN_NONE);
+    if (http_field_count(&x->head, HTTP_F_CONTENT_TYPE) > 1)
+        x->body_problem = BODY_PROBLEM_TYPE;
+    if (coding && !span_ieq(coding->value, SPAN_LIT("identity")))
+        x->body_problem = BODY_PROBLEM_ENCODING;
+    if (x->head.framing == HTTP_BODY_LENGTH &&
+        x->head.content_length > x->connection->inspect_request) {
+        x->body_problem = BODY_PROBLEM_TOO_LARGE;
+        x->stream_up = true;
+        x->body_size = x->head.content_length;
+    }
+}
+
+static void decide(struct exchange *x);
+
+void exchange_say_continue(struct exchange *x)
+{
+    struct outq *q = &x->caller->out;
+    struct outbuf o;
+
+    if (!x->head.expect_continue || x->upload_done || !outq_open(q, x->w->memory, OUT_BLOCK))
+        return;
+    o = outbuf_on(q->p + q->end, outq_room(q));
+    outbuf_lit(&o, "HTTP/1.1 100 Continue\r\n\r\n");
+    if (o.full)
+        return;
+    q->end += o.n;
+    q->ready = q->end;
+    x->head.expect_continue = false;
+    outq_flush(q, x->caller->leg.tls);
+}
+
+static void read_body_or_decide(struct exchange *x)
+{
+    classify_body(x);
+    if (x->head.framing == HTTP_BODY_NONE ||
+        (x->head.framing == HTTP_BODY_LENGTH && x->head.content_length == 0)) {
+        x->upload_done = true;
+        decide(x);
+        return;
+    }
+    EVP_DigestInit_ex2(x->sha_request, x->w->sha256, NULL);
+    if (x->stream_up) {
+        decide(x);
+    } else {
+        x->state = X_BODY;
+        if (x->caller->in_pos == x->caller->in_len)
+            exchange_say_continue(x);
+    }
+}
+
+static bool identify(struct exchange *x)
+{
+    const struct net_addr *from = tcp_remote_addr(x->caller->leg.tcp);
+    enum identity_cause why = identity_identify(x->w->identity, x->connection, &x->head, from,
+                                                x->w->wall_ns, &x->identity);
+
+    if (why != IDENTITY_NONE) {
+        x->who.method = SPAN_LIT("none");
+        x->who.address = *from;
+        exchange_refuse(x, CALL_identity_required, identity_cause_name(why),
+                        span_cstr(identity_cause_text(why)));
+        return false;
+    }
+    x->who = x->identity->caller;
+    x->who.address = *from;
+    return true;
+}
+
+void exchange_timer(struct exchange *x, uint64_t after_us)
+{
+    wheel_start(x->w->wheel, &x->timer, x->w->now_us + after_us);
+}
+
+void exchange_begin(struct exchange *x)
+{
+    struct caller *c = x->caller;
+    struct span sni = tls_sni(c->leg.tls);
+
+    counter_inc(&x->w->counters.requests);
+    wheel_timer_init(&x->timer, on_timer);
+    x->number = x->w->next_number++;
+    exchange_identify_call(x);
+    x->began_us = x->w->now_us;
+    x->head_len = c->in_pos;
+    http_body_init(&x->upload, &x->head);
+    x->connection = rules_connection_for(x->gen->rules, sni);
+    if (x->connection && x->connection->port != tcp_local_port(c->leg.tcp))
+        x->connection = NULL;
+    if (!x->connection) {
+        refuse_host(x, sni);
+        return;
+    }
+    x->function = x->connection->unlisted;
+    if (!right_host(x)) {
+        exchange_refuse(x, CALL_host_mismatch, NULL, SPAN_NONE);
+        return;
+    }
+    x->function =
+        rules_function_for(x->gen->rules, x->connection, x->head.method, x->head.path, &x->params);
+    if (identify(x)) {
+        exchange_timer(x, x->w->c.limits.body_us);
+        read_body_or_decide(x);
+    }
+}
+
+/* ----------------------------------------------------------------------- body */
+
+static bool body_grow(struct exchange *x, size_t want)
+{
+    struct buddy *memory = x->w->memory;
+    size_t cap = x->body_cap ? x->body_cap : BODY_BLOCK;
+    char *p;
+
+    if (want <= x->body_cap)
+        return true;
+    while (cap < want)
+        cap *= 2;
+    p = buddy_alloc(memory, cap);
+    if (!p)
+        return false;
+    if (x->body) {
+        memcpy(p, x->body, x->body_len);
+        buddy_free(memory, x->body);
+    }
+    x->body = p;
+    x->body_cap = buddy_size(memory, p);
+    return true;
+}
+
+static bool body_take(struct exchange *x, struct span data)
+{
+    if (data.n == 0)
+        return true;
+    if (!body_grow(x, x->body_len + data.n))
+        return false;
+    memcpy(x->body + x->body_len, data.p, data.n);
+    EVP_DigestUpdate(x->sha_request, data.p, data.n);
+    x->body_len += data.n;
+    x->body_size += data.n;
+    return true;
+}
+
+enum tls_result exchange_refill(struct exchange *x)
+{
+    struct caller *c = x->caller;
+    enum tls_result r;
+    size_t got;
+
+    if (c->in_pos < c->in_len)
+        return TLS_OK;
+    c->in_pos = c->in_len = x->head_len;
+    r = tls_read(c->leg.tls, c->in + c->in_len, c->in_cap - c->in_len, &got);
+    if (r == TLS_OK) {
+        c->in_len += got;
+        exchange_timer(x, x->w->c.limits.body_us);
+    }
+    return r;
+}
+
+/* Consumes what the caller's buffer holds. False once the call has left X_BODY. */
+static bool body_consume(struct exchange *x)
+{
+    struct caller *c = x->caller;
+
+    while (!x->upload.done && c->in_pos < c->in_len) {
+        struct span data;
+        enum http_error why;
+        size_t used;
+        struct span in = span_of(c->in + c->in_pos, c->in_len - c->in_pos);
+
+        if (http_body_next(&x->upload, in, &data, &used, &why) == HTTP_BAD) {
+            x->close_caller = x->upload_done = true;
+            exchange_refuse(x, CALL_bad_request, http_error_name(why),
+                            span_cstr(http_error_text(why)));
+            return false;
+        }
+        c->in_pos += used;
+        if (!body_take(x, data)) {
+            exchange_refuse(x, CALL_busy, NULL, SPAN_NONE);
+            return false;
+        }
+        if (x->body_len > x->connection->inspect_request) {
+            x->body_problem = BODY_PROBLEM_TOO_LARGE;
+            x->upload_done = x->upload.done;
+            x->stream_up = !x->upload_done;
+            decide(x);
+            return false;
+        }
+        if (used == 0)
+            break;
+    }
+    if (!x->upload.done)
+        return true;
+    x->upload_done = true;
+    decide(x);
+    return false;
+}
+
+enum step exchange_body(struct exchange *x)
+{
+    for (;;) {
+        enum tls_result r;
+
+        if (!body_consume(x))
+            return STEP_ON;
+        r = exchange_refill(x);
+        if (r == TLS_AGAIN)
+            return STEP_WAIT;
+        if (r != TLS_OK) {
+            caller_abort(x->caller);
+            return STEP_DEAD;
+        }
+    }
+}
+
+/* ------------------------------------------------------------------- deciding */
+
+static void judge(struct exchange *x)
+{
+    struct rules_call call = {
+        .caller = &x->who,
+        .function = x->function,
+        .params = &x->params,
+        .head = &x->head,
+        .body_type = x->body_type,
+        .body = x->body_problem ? SPAN_NONE : span_of(x->body, x->body_len),
+        .body_problem = x->body_problem,
+        .body_size = x->body_size,
+        .now_ns = x->w->wall_ns,
+    };
+
+    rules_decide(x->gen->rules, x->w->rules, &call, &x->verdict);
+    if (x->verdict.rule) {
+        x->rule = x->verdict.rule->id;
+        x->rule_rev = x->verdict.rule->rev;
+    }
+}
+
+static bool credential_there(struct exchange *x)
+{
+    const struct vault_secret *s;
+
+    if (x->connection->credential.kind == RULES_CRED_NONE)
+        return true;
+    s = x->gen->vault
+            ? vault_find(x->gen->vault, x->connection->credential.secret, x->connection->name)
+            : NULL;
+    if (!s)
+        return false;
+    x->secret_version = s->version;
+    return true;
+}
+
+/* Waits until the record is on disk: nothing leaves before. */
+static void park(struct exchange *x)
+{
+    x->promised = true;
+    x->state = X_RECORD;
+    x->waits_audit = true;
+    x->decided_us = x->w->now_us;
+    counter_inc(&x->w->counters.audit_waits);
+    TAILQ_INSERT_TAIL(&x->w->parked, x, parked);
+}
+
+static void promise(struct exchange *x, const char *decision, const char *cause)
+{
+    if (!audit_ready(x->w->c.audit) || !record_decided(x, decision, cause))
+        exchange_refuse(x, CALL_audit_unavailable, NULL, SPAN_NONE);
+    else
+        park(x);
+}
+
+static void decide(struct exchange *x)
+{
+    const struct rules_rule *rule;
+
+    wheel_stop(x->w->wheel, &x->timer);
+    judge(x);
+    rule = x->verdict.rule;
+    if (x->w->draining)
+        exchange_refuse(x, CALL_shutting_down, NULL, SPAN_NONE);
+    else if (x->verdict.decision == RULES_BLOCK)
+        exchange_refuse(x, rule ? CALL_blocked_by_rule : CALL_no_rule_allows, NULL,
+                        rule ? rule->message : SPAN_NONE);
+    else if (!credential_there(x))
+        exchange_refuse(x, CALL_credential_unavailable, NULL, SPAN_NONE);
+    else if (x->verdict.decision == RULES_HOLD)
+        promise(x, "hold", "held_by_rule");
+    else
+        promise(x, "allow", "allowed_by_rule");
+}
+
+/* ------------------------------------------------------------------- going on */
+
+static void go(struct exchange *x)
+{
+    x->durable_us = x->w->now_us;
+    x->state = X_VENDOR;
+    counter_inc(&x->w->counters.allowed);
+    vendor_acquire(x, false);
+}
+
+void exchange_durable(struct exchange *x)
+{
+    struct caller *c = x->caller;
+
+    if (x->verdict.decision == RULES_HOLD && !x->approved)
+        held_open(x);
+    else
+        go(x);
+    caller_run(c);
+}
+
+/* What was approved must still be what would run: other rules or another credential supersede it.
+ */
+static bool still_the_same(const struct exchange *x)
+{
+    const struct call_generation *now = x->w->gen;
+    const struct vault_secret *s;
+
+    if (now == x->gen)
+        return true;
+    if (memcmp(rules_hash(now->rules), rules_hash(x->gen->rules), RULES_HASH) != 0)
+        return false;
+    if (x->connection->credential.kind == RULES_CRED_NONE)
+        return true;
+    s = now->vault ? vault_find(now->vault, x->connection->credential.secret, x->connection->name)
+                   : NULL;
+    return s && s->version == x->secret_version;
+}
+
+void exchange_approved(struct exchange *x, const char *who)
+{
+    snprintf(x->reviewer, sizeof(x->reviewer), "%s", who);
+    if (!still_the_same(x)) {
+        held_tell(x, HOLD_MSG_CANCELLED);
+        exchange_refuse(x, CALL_approval_superseded, NULL, SPAN_NONE);
+        return;
+    }
+    x->approved = true;
+    promise(x, "allow", "approved");
+}
+
+/* ---------------------------------------------------------------------- ending */
+
+static void on_timer(struct wheel_timer *t, uint64_t now_us)
+{
+    struct exchange *x = (struct exchange *)((char *)t - offsetof(struct exchange, timer));
+    struct caller *c = x->caller;
+
+    (void)now_us;
+    counter_inc(&x->w->counters.timeouts);
+    switch (x->state) {
+    case X_BODY:
+        exchange_refuse(x, CALL_request_timeout, NULL, SPAN_NONE);
+        break;
+    case X_HELD:
+        held_tell(x, HOLD_MSG_CANCELLED);
+        exchange_refuse(x, CALL_approvals_unavailable, NULL, SPAN_NONE);
+        break;
+    case X_FORWARD:
+        if (reply_vendor_lost(x, CALL_vendor_timeout) == STEP_DEAD)
+            return;
+        break;
+    case X_VENDOR:
+    case X_RECORD:
+        break; /* the vendor connection and the audit queue keep their own time */
+    case X_OWN:
+        caller_abort(c);
+        return;
+    }
+    caller_run(c);
+}
+
+static void let_go_of_vendor(struct exchange *x)
+{
+    struct vendor *v = x->vendor;
+
+    if (!v)
+        return;
+    x->vendor = NULL;
+    v->x = NULL;
+    vendor_release(v);
+}
+
+static void free_parts(struct exchange *x)
+{
+    struct call_worker *w = x->w;
+
+    wheel_stop(w->wheel, &x->timer);
+    if (x->waits_audit)
+        TAILQ_REMOVE(&w->parked, x, parked);
+    let_go_of_vendor(x);
+    if (x->stream)
+        match_stream_close(x->stream);
+    if (x->identity)
+        identity_put(w->identity, x->identity);
+    if (x->body)
+        buddy_free(w->memory, x->body);
+    if (x->capture)
+        buddy_free(w->memory, x->capture);
+}
+
+void exchange_end(struct exchange *x, const char *outcome)
+{
+    struct caller *c = x->caller;
+    bool keep = x->head.keep_alive && !x->close_caller && x->upload_done;
+
+    if (x->promised)
+        record_settled(x, x->outcome ? x->outcome : outcome);
+    if (x->held_open)
+        held_tell(x, x->sent ? HOLD_MSG_SETTLED : HOLD_MSG_CANCELLED);
+    free_parts(x);
+    exchange_recycle(x);
+    if (c)
+        caller_call_ended(c, keep);
+}
+
+void exchange_caller_gone(struct exchange *x)
+{
+    x->caller = NULL;
+    if (x->vendor)
+        x->vendor->keep = false;
+    if (!x->promised && x->id[0] && x->state == X_BODY) {
+        x->cause = CALL_bad_request;
+        record_decided(x, "block", "caller_gone");
+    }
+    exchange_end(x, x->sent ? "caller_gone" : "not_sent");
+}
