@@ -305,6 +305,26 @@ uint64_t call_next(const struct call_worker *w, uint64_t now_us)
     return TAILQ_EMPTY(&w->parked) ? wheel_next(w->wheel) : now_us;
 }
 
+/* Nobody will hear of an approval any more. */
+static void refuse_held(struct call_worker *w)
+{
+    struct exchange *x = LIST_FIRST(&w->calls);
+
+    while (x) {
+        struct exchange *next = LIST_NEXT(x, link);
+
+        if (x->state == X_HELD) {
+            struct caller *c = x->caller;
+
+            held_tell(x, HOLD_MSG_CANCELLED);
+            exchange_refuse(x, CALL_shutting_down, NULL, SPAN_NONE);
+            caller_run(c);
+            next = LIST_FIRST(&w->calls);
+        }
+        x = next;
+    }
+}
+
 bool call_drain(struct call_worker *w)
 {
     struct caller *c, *next;
@@ -314,6 +334,7 @@ bool call_drain(struct call_worker *w)
         tcp_listen_stop(w->tcp);
         vendor_drain_pool(w);
     }
+    refuse_held(w);
     for (c = LIST_FIRST(&w->live_callers); c; c = next) {
         next = LIST_NEXT(c, link);
         if (c->state == CALLER_HANDSHAKE || (c->state == CALLER_HEAD && c->in_len == c->in_pos))

@@ -10,15 +10,15 @@
 #include "call/call.h"
 
 struct control_config {
-    const char *socket;          /* path; made 0660, root's group "turnpike" if there is one */
+    const char *socket; /* path; made 0660, root's group "turnpike" if there is one */
     unsigned workers;
     struct call_worker *const *worker;
     struct rte_ring *const *from_worker, *const *to_worker; /* by worker */
-    struct call_generation **generation; /* the RCU pointer */
+    struct call_generation **generation;                    /* the RCU pointer */
     struct call_sources sources;
     struct audit *audit;
-    struct audit_ring *ring;     /* control's own */
-    _Atomic bool *alive;         /* set while the thread serves */
+    struct audit_ring *ring; /* control's own */
+    _Atomic bool *alive;     /* set while the thread serves */
     const char *version;
 };
 
@@ -33,8 +33,8 @@ void control_free(struct control *c);
 
 /* ---- the other end of the socket, for turnpikectl ---- */
 
-/* Sends one request (a JSON object) and returns the answer object, malloc'd text without newline; NULL
- * and `why` filled if the appliance does not answer. */
+/* Sends one request (a JSON object) and returns the answer object, malloc'd text without newline;
+ * NULL and `why` filled if the appliance does not answer. */
 char *control_ask(const char *socket, const char *request, char why[256]);
 
 #endif

@@ -1,14 +1,16 @@
-/* Held calls: what a reviewer decides on, and the states between a worker that parked a call and the
- * people who approve it. The control thread owns every record; workers only exchange fixed messages
- * with it over single-producer single-consumer rings.
+/* Held calls: what a reviewer decides on, and the states between a worker that parked a call and
+ * the people who approve it. The control thread owns every record; workers only exchange fixed
+ * messages with it over single-producer single-consumer rings.
  *
  * How a held call goes:
- *     worker: OPEN ------------------------------> control: new record, or attaches to the same digest
+ *     worker: OPEN ------------------------------> control: new record, or attaches to the same
+ * digest
  *                      <- OPENED (request block handed back)
  *     reviewer decides, or time runs out
  *                      <- APPROVED | DENIED | PENDING | REFUSED
  *     worker: FORWARDED, then SETTLED ----------->   (after APPROVED)
- *     worker: CANCELLED ------------------------->   (the caller left; also after APPROVED: never runs)
+ *     worker: CANCELLED ------------------------->   (the caller left; also after APPROVED: never
+ * runs)
  */
 #ifndef HOLD_HOLD_H
 #define HOLD_HOLD_H
@@ -39,10 +41,10 @@ struct hold_subject {
     uint64_t rule, rev;
 };
 
-/* SHA-256 over the subject: length-prefixed parts; query pairs sorted; JSON bodies in RFC 8785 canonical form,
- * forms as ordered decoded pairs, anything else raw. A JSON or form body that cannot be read is
- * taken raw. False if out of memory (hold nothing then: block). Any thread; not on the fast path:
- * held calls only. */
+/* SHA-256 over the subject: length-prefixed parts; query pairs sorted; JSON bodies in RFC 8785
+ * canonical form, forms as ordered decoded pairs, anything else raw. A JSON or form body that
+ * cannot be read is taken raw. False if out of memory (hold nothing then: block). Any thread; not
+ * on the fast path: held calls only. */
 bool hold_digest(const struct hold_subject *s, uint8_t out[HOLD_DIGEST]);
 
 /* ----------------------------------------------------------------- messages */
@@ -58,16 +60,16 @@ enum hold_message_type {
     HOLD_MSG_APPROVED, /* who: run it once, now */
     HOLD_MSG_DENIED,   /* who, reason */
     HOLD_MSG_PENDING,  /* the wait ran out; the record stays open for an approval */
-    HOLD_MSG_REFUSED,  /* cannot be held: reason is a cause ("too_many_holds", "idempotency_conflict",
-                          "approval_used") */
+    HOLD_MSG_REFUSED,  /* cannot be held: reason is a cause ("too_many_holds",
+                          "idempotency_conflict",  "approval_used") */
 };
 
 /* What a reviewer sees; everything in it is masked already. A block of the worker's, the control
  * thread's between OPEN and OPENED. Texts are NUL-terminated and cut to fit. */
 struct hold_request {
     uint8_t digest[HOLD_DIGEST];
-    uint64_t wait_ns;   /* how long the caller waits */
-    uint64_t grant_ns;  /* how long an approval after that stays good */
+    uint64_t wait_ns;  /* how long the caller waits */
+    uint64_t grant_ns; /* how long an approval after that stays good */
     uint64_t rule, rev;
     unsigned quorum;
     char call[40];
@@ -81,22 +83,31 @@ struct hold_request {
 };
 
 struct hold_message {
-    uint32_t type;   /* enum hold_message_type */
+    uint32_t type; /* enum hold_message_type */
     uint32_t worker;
-    uint64_t call;   /* the worker's own number for the call; control only hands it back */
-    uint64_t hold;   /* 0 in OPEN */
+    uint64_t call; /* the worker's own number for the call; control only hands it back */
+    uint64_t hold; /* 0 in OPEN */
     struct hold_request *request;
     uint32_t status;
     char who[64];
     char reason[156];
 };
-_Static_assert(sizeof(struct hold_message) % 4 == 0, "an rte_ring element is a multiple of 4 bytes");
+_Static_assert(sizeof(struct hold_message) % 4 == 0,
+               "an rte_ring element is a multiple of 4 bytes");
 
 /* ---------------------------------------------------- the table: control thread */
 
 enum hold_state {
-    HOLD_HELD, HOLD_PENDING, HOLD_APPROVED, HOLD_FORWARDED, HOLD_GRANTED,
-    HOLD_SETTLED, HOLD_DENIED, HOLD_EXPIRED, HOLD_CANCELLED, HOLD_SUPERSEDED,
+    HOLD_HELD,
+    HOLD_PENDING,
+    HOLD_APPROVED,
+    HOLD_FORWARDED,
+    HOLD_GRANTED,
+    HOLD_SETTLED,
+    HOLD_DENIED,
+    HOLD_EXPIRED,
+    HOLD_CANCELLED,
+    HOLD_SUPERSEDED,
 };
 const char *hold_state_name(enum hold_state s);
 
@@ -104,9 +115,9 @@ struct hold_record {
     uint64_t id;
     enum hold_state state;
     uint64_t opened_ns, deadline_ns, grant_until_ns, ended_ns; /* wall clock */
-    uint32_t worker;      /* where the newest waiting call is parked */
-    uint64_t call;        /* its number there; 0: nobody waits */
-    unsigned attached;    /* calls that came with this digest */
+    uint32_t worker;   /* where the newest waiting call is parked */
+    uint64_t call;     /* its number there; 0: nobody waits */
+    unsigned attached; /* calls that came with this digest */
     unsigned approvals;
     char approvers[8][64];
     char who[64], reason[156]; /* of the end */
@@ -133,12 +144,12 @@ void hold_tick(struct hold_table *t, uint64_t now_ns);
 uint64_t hold_next(const struct hold_table *t);
 
 enum hold_result {
-    HOLD_DONE,        /* the state changed */
-    HOLD_COUNTED,     /* approved, but the quorum is not complete */
-    HOLD_NO_SUCH,     /* no record with that id */
-    HOLD_ENDED,       /* it has ended or been decided already */
-    HOLD_TWICE,       /* this reviewer has approved it before */
-    HOLD_OWN_CALL,    /* the reviewer is the caller */
+    HOLD_DONE,          /* the state changed */
+    HOLD_COUNTED,       /* approved, but the quorum is not complete */
+    HOLD_NO_SUCH,       /* no record with that id */
+    HOLD_ENDED,         /* it has ended or been decided already */
+    HOLD_TWICE,         /* this reviewer has approved it before */
+    HOLD_OWN_CALL,      /* the reviewer is the caller */
     HOLD_NOT_A_REVIEWER /* not in a group that may decide */
 };
 const char *hold_result_text(enum hold_result r);

@@ -1,0 +1,60 @@
+/* The appliance's own parts: configuration, workers, start and stop. Not a library: main.c puts
+ * them together. */
+#ifndef APP_APP_H
+#define APP_APP_H
+
+#include "base/base.h"
+#include "call/call.h"
+#include "control/control.h"
+#include "net/net.h"
+
+#define APP_VERSION "0.1.0"
+
+/* Exit codes of turnpike, documented in --help. */
+enum app_exit {
+    APP_OK = 0,
+    APP_FAILED = 1, /* something outside the files: a port, memory, the audit store */
+    APP_CONFIG = 2, /* a file is wrong: every complaint has been printed */
+    APP_USAGE = 64,
+};
+
+/* turnpike.yaml. Strings are owned by `mem`; relative paths are relative to the file's directory.
+ */
+struct app_config {
+    struct arena mem;
+    struct yaml_doc *doc;
+    struct net_profile profile;
+    struct net_config net;
+    struct tls_shared_config tls;
+    struct call_sources sources;
+    struct call_limits limits;
+    const char *audit_directory;
+    uint64_t audit_segment, audit_ring;
+    const char *control_socket;
+    const char *appliance; /* name in records */
+};
+
+/* False after complaints in `d`; everything is checked before anything starts. */
+bool app_config_load(const char *path, struct app_config *c, struct diags *d);
+void app_config_free(struct app_config *c);
+
+/* One worker: its lcore runs app_worker_main until `stop`. */
+struct app_worker {
+    unsigned index;
+    const struct app_config *config;
+    struct net_ports *ports;
+    struct call_config call_config;
+    struct net *net;
+    struct tcp *tcp;
+    struct call_worker *call;
+    const _Atomic bool *stop;
+    uint64_t now_us;   /* of this loop */
+    _Atomic bool done; /* drained and left its loop */
+};
+
+/* Makes everything that the worker owns; on the main lcore, before it starts. */
+bool app_worker_init(struct app_worker *w);
+int app_worker_main(void *arg); /* an lcore function */
+void app_worker_free(struct app_worker *w);
+
+#endif

@@ -1,0 +1,200 @@
+/* A worker's loop: poll, time, verdicts and records, events, output; nothing else happens on its
+ * core. */
+#include "app.h"
+
+#include <rte_cycles.h>
+#include <rte_lcore.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <time.h>
+#include <urcu-qsbr.h>
+
+#include "base/log.h"
+
+enum {
+    IDLE_SPINS = 64,     /* empty loops before the first nap */
+    NAP_LEAST_US = 20,   /* about what a nanosleep costs anyway */
+    NAP_MOST_US = 500,   /* bounds the delay of a first packet after silence */
+    WALL_EVERY_US = 250, /* the wall clock is read this often */
+    DRAIN_US = 10 * 1000 * 1000,
+};
+
+/* Time without a system call: the TSC scaled to microseconds, as 32.32 fixed point. */
+struct worker_clock {
+    uint64_t tsc0, us0, scale;
+    uint64_t wall_ns, wall_at_us;
+};
+
+static void clock_start(struct worker_clock *k)
+{
+    k->scale = (uint64_t)(((unsigned __int128)US_IN_S << 32) / rte_get_tsc_hz());
+    k->tsc0 = rte_rdtsc();
+    k->us0 = clock_mono_ns() / 1000;
+    k->wall_ns = clock_wall_ns();
+    k->wall_at_us = k->us0;
+}
+
+static uint64_t clock_now(const struct worker_clock *k)
+{
+    return k->us0 + (uint64_t)(((unsigned __int128)(rte_rdtsc() - k->tsc0) * k->scale) >> 32);
+}
+
+/* clock_gettime is a vDSO call, but still dearer than this. */
+static uint64_t clock_wall(struct worker_clock *k, uint64_t now_us)
+{
+    if (now_us - k->wall_at_us >= WALL_EVERY_US) {
+        k->wall_ns = clock_wall_ns();
+        k->wall_at_us = now_us;
+    }
+    return k->wall_ns + (now_us - k->wall_at_us) * 1000;
+}
+
+/* ------------------------------------------------------------------------ set-up */
+
+static void on_segment(void *ctx, const struct net_segment *s)
+{
+    struct app_worker *w = ctx;
+
+    tcp_input(w->tcp, s, w->now_us);
+}
+
+static void on_unreachable(void *ctx, const struct net_unreachable *u)
+{
+    struct app_worker *w = ctx;
+
+    tcp_unreachable(w->tcp, u, w->now_us);
+}
+
+static void lower_send(void *ctx, enum net_side side, const struct net_addr *src,
+                       const struct net_addr *dst, struct rte_mbuf *m)
+{
+    net_send_tcp(ctx, side, src, dst, m);
+}
+
+static bool make_tcp(struct app_worker *w, uint64_t now_us)
+{
+    const struct call_limits *l = &w->config->limits;
+    struct tcp_owner owner = call_tcp_owner(w->call);
+    struct tcp_lower lower = {
+        .ctx = w->net, .send = lower_send, .pool = net_ports_pool(w->ports, w->index)};
+    struct tcp_config c;
+
+    tcp_config_defaults(&c);
+    c.max_conns = l->max_callers + l->max_vendors;
+    if (getrandom(c.secret, sizeof(c.secret), 0) != sizeof(c.secret))
+        return false;
+    for (int side = 0; side < NET_SIDES; side++)
+        lower.mtu[side] = net_mtu(w->net, side);
+    w->tcp = tcp_new(&c, &lower, &owner, now_us);
+    if (!w->tcp)
+        return false;
+    for (unsigned i = 0; i < w->config->net.nintercept; i++)
+        if (!tcp_listen(w->tcp, NET_INSIDE, w->config->net.intercept[i]))
+            return false;
+    call_attach(w->call, w->tcp, w->net);
+    return true;
+}
+
+bool app_worker_init(struct app_worker *w)
+{
+    static const struct net_upcalls up = {.segment = on_segment, .unreachable = on_unreachable};
+    uint64_t now_us = clock_mono_ns() / 1000;
+
+    w->net = net_new(w->ports, w->index, &w->config->net, &up, w, now_us);
+    w->call = call_worker_new(&w->call_config, now_us);
+    if (w->net && w->call && make_tcp(w, now_us))
+        return true;
+    log_error("worker", "worker %u: out of memory; lower limits.memory or mbufs", w->index);
+    return false;
+}
+
+void app_worker_free(struct app_worker *w)
+{
+    call_worker_delete(w->call);
+    if (w->tcp)
+        tcp_delete(w->tcp);
+    if (w->net)
+        net_delete(w->net);
+}
+
+/* ------------------------------------------------------------------------- the loop */
+
+static unsigned one_loop(struct app_worker *w, struct worker_clock *k)
+{
+    uint64_t now_us = w->now_us = clock_now(k);
+    unsigned work = net_poll(w->net, now_us);
+
+    net_tick(w->net, now_us);
+    tcp_advance(w->tcp, now_us);
+    work += call_poll(w->call, now_us, clock_wall(k, now_us));
+    work += tcp_dispatch(w->tcp, now_us);
+    work += tcp_output(w->tcp, now_us);
+    net_flush(w->net);
+    return work;
+}
+
+/* Sleeps as long as nothing is due; offline to RCU, so that a reload never waits for it. */
+static void nap(struct app_worker *w, const struct worker_clock *k, unsigned idle)
+{
+    uint64_t now_us = clock_now(k), us = NAP_LEAST_US, due = call_next(w->call, now_us);
+    uint64_t timer = tcp_next_timer(w->tcp);
+    struct timespec t = {0};
+
+    for (unsigned i = IDLE_SPINS; i < idle && us < NAP_MOST_US; i += IDLE_SPINS)
+        us *= 2;
+    if (timer < due)
+        due = timer;
+    if (due <= now_us + NAP_LEAST_US)
+        us = NAP_LEAST_US;
+    else if (due - now_us < us)
+        us = due - now_us;
+    t.tv_nsec = (long)(us < NAP_MOST_US ? us : NAP_MOST_US) * 1000;
+    urcu_qsbr_thread_offline();
+    nanosleep(&t, NULL);
+    urcu_qsbr_thread_online();
+}
+
+static void count_cycles(struct call_counters *c, uint64_t from)
+{
+    counter_add(&c->cycles_busy, rte_rdtsc() - from);
+    counter_inc(&c->loops_busy);
+}
+
+/* True while the worker must go on: not told to stop, or calls are still in progress. */
+static bool keep_on(struct app_worker *w, const struct worker_clock *k, uint64_t *stop_at)
+{
+    if (!atomic_load_explicit(w->stop, memory_order_relaxed))
+        return true;
+    if (*stop_at == 0)
+        *stop_at = clock_now(k) + DRAIN_US;
+    return !call_drain(w->call) && clock_now(k) < *stop_at;
+}
+
+int app_worker_main(void *arg)
+{
+    struct app_worker *w = arg;
+    struct call_counters *counters = call_counters(w->call);
+    bool adaptive = w->config->profile.idle == NET_IDLE_ADAPTIVE;
+    uint64_t stop_at = 0;
+    unsigned idle = 0;
+    struct worker_clock k;
+
+    clock_start(&k);
+    urcu_qsbr_register_thread();
+    while (keep_on(w, &k, &stop_at)) {
+        uint64_t from = rte_rdtsc();
+
+        urcu_qsbr_quiescent_state();
+        if (one_loop(w, &k)) {
+            count_cycles(counters, from);
+            idle = 0;
+        } else if (++idle > IDLE_SPINS && adaptive) {
+            nap(w, &k, idle);
+        }
+    }
+    for (int i = 0; i < 8; i++) /* last FINs and alerts */
+        one_loop(w, &k);
+    urcu_qsbr_unregister_thread();
+    atomic_store_explicit(&w->done, true, memory_order_release);
+    return 0;
+}

@@ -1,0 +1,95 @@
+/* The insides of lib/control: the loop (control.c), the socket (socket.c), what is asked (ask_*.c),
+ * reload (reload.c), the client's end (client.c). All of it runs on the control thread but the
+ * compiler thread in reload.c. */
+#ifndef CONTROL_INTERNAL_H
+#define CONTROL_INTERNAL_H
+
+#include <jansson.h>
+#include <pthread.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+
+#include "control/control.h"
+#include "hold/hold.h"
+
+enum {
+    CLIENTS_MAX = 32,
+    REQUEST_MAX = 64 << 10,     /* bytes of one request line */
+    CLIENT_IDLE_MS = 60 * 1000, /* a client that neither asks nor reads is dropped */
+    GROUPS_MAX = 64,
+};
+
+/* Who is at the other end, from the kernel. */
+struct peer {
+    uid_t uid;
+    char name[64];
+    char group_names[GROUPS_MAX][64];
+    struct span groups[GROUPS_MAX];
+    unsigned ngroups;
+};
+
+struct client {
+    int fd; /* -1: free slot */
+    struct peer peer;
+    char *in; /* REQUEST_MAX */
+    size_t in_len;
+    char *out; /* malloc'd, what is still to be written */
+    size_t out_len, out_at;
+    bool waits_reload;
+    uint64_t seen_ns; /* of the last progress */
+};
+
+/* An older generation that workers may still use. */
+struct retired {
+    struct call_generation *g;
+    STAILQ_ENTRY(retired) next;
+};
+
+enum reload_state { RELOAD_IDLE, RELOAD_COMPILING, RELOAD_SPREADING };
+
+struct reload {
+    enum reload_state state;
+    pthread_t thread;
+    struct call_sources sources;
+    uint64_t number;
+    _Atomic bool done;
+    struct call_generation *made; /* NULL: refused */
+    struct diags diags;
+    uint64_t since_ns;
+    bool again; /* asked for while one was under way */
+    char who[64];
+};
+
+struct control {
+    struct control_config c;
+    int listener;
+    dev_t socket_dev;
+    ino_t socket_ino;
+    struct client clients[CLIENTS_MAX];
+    struct hold_table *holds;
+    struct reload reload;
+    STAILQ_HEAD(, retired) retired;
+    uint64_t started_ns;
+};
+
+/* socket.c */
+bool socket_open(struct control *c, struct diags *d);
+void socket_close(struct control *c);
+/* One poll of at most `timeout_ms`; serves what is ready. */
+void socket_serve(struct control *c, int timeout_ms);
+/* Queues an answer and forgets it: takes the reference. */
+void client_answer(struct client *k, json_t *answer);
+
+/* ask.c: the answer to one request, NULL if it comes later. */
+json_t *ask(struct control *c, struct client *k, const json_t *request);
+json_t *ask_failed(int exit_code, const char *error);
+json_t *ask_status(struct control *c);                                   /* ask_status.c */
+json_t *ask_holds(struct control *c, struct client *k, const char *what, /* ask_holds.c */
+                  const json_t *request);
+
+/* reload.c */
+bool reload_start(struct control *c, const char *who);
+void reload_tick(struct control *c, uint64_t now_ns);
+void reload_free(struct control *c);
+
+#endif

@@ -1,0 +1,53 @@
+#include "hold/hold_internal.h"
+
+static bool sound_json(struct span body)
+{
+    struct arena mem = ARENA_INIT;
+    struct body_paths *none = body_paths_new(&mem);
+    struct body_values values = {0};
+
+    body_read(none, BODY_JSON, body, SPAN_NONE, &values);
+    arena_free(&mem);
+    return values.problem == BODY_PROBLEM_NONE;
+}
+
+static bool feed_body(EVP_MD_CTX *md, const struct hold_subject *s)
+{
+    if (s->body_type == BODY_JSON && sound_json(s->body))
+        return EVP_DigestUpdate(md, "J", 1) == 1 && hold_feed_json(md, s->body);
+    if (s->body_type == BODY_FORM)
+        return EVP_DigestUpdate(md, "F", 1) == 1 && hold_feed_pairs(md, s->body, false);
+    return EVP_DigestUpdate(md, "R", 1) == 1 && hold_feed_span(md, s->body);
+}
+
+/* Fields that choose whose account is acted on: part of what was approved. */
+static bool feed_accounts(EVP_MD_CTX *md, const struct hold_subject *s)
+{
+    const struct rules_connection *c = s->rules_connection;
+    bool ok = true;
+
+    for (unsigned i = 0; ok && c && i < c->naccount_headers; i++) {
+        ok = hold_feed_span(md, c->account_headers[i]);
+        for (unsigned k = 0; ok && k < s->head->nfields; k++)
+            if (span_ieq(s->head->fields[k].name, c->account_headers[i]))
+                ok = hold_feed_span(md, s->head->fields[k].value);
+        ok = ok && EVP_DigestUpdate(md, "E", 1) == 1;
+    }
+    return ok;
+}
+
+bool hold_digest(const struct hold_subject *s, uint8_t out[HOLD_DIGEST])
+{
+    const uint64_t numbers[] = {s->secret_version, s->rule, s->rev};
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+    bool ok = md && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1 &&
+              hold_feed_span(md, SPAN_LIT("turnpike hold 1")) && hold_feed_span(md, s->caller) &&
+              hold_feed_span(md, s->connection) && hold_feed_span(md, s->function) &&
+              hold_feed_span(md, s->method) && hold_feed_span(md, s->path) &&
+              hold_feed_pairs(md, s->query, true) && feed_body(md, s) && feed_accounts(md, s) &&
+              hold_feed_span(md, s->secret) && hold_feed(md, numbers, sizeof(numbers)) &&
+              EVP_DigestFinal_ex(md, out, NULL) == 1;
+
+    EVP_MD_CTX_free(md);
+    return ok;
+}

@@ -1,0 +1,349 @@
+"""Builds and takes down the lab:
+
+    caller 10.10.0.2 --(veth)-- in0 [turnpike] out0 --(veth)-- vendor 10.20.0.254
+             namespace tp-caller          tp-box         namespace tp-vendor: nginx and vendor.py
+
+The box's interfaces carry no kernel address: whatever crosses, crosses through turnpike.
+"""
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+from . import pki
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+INSIDE, OUTSIDE = "10.10.0.1", "10.20.0.1"
+CALLER, GATEWAY = "10.10.0.2", "10.20.0.254"
+HOSTS = {  # name -> address; each address is one of the vendor namespace's
+    "api.payments.test": "10.20.0.10",
+    "special.payments.test": "10.20.0.11",
+    "impostor.payments.test": "10.20.0.12",
+    "unregistered.test": "10.20.0.10",
+    "nobody.payments.test": "10.20.0.77",  # no host has it
+}
+SECRETS = {"payments": "sk_live_CANARY_payments_51Habcdef", "special": "sk_live_CANARY_special_77Zq",
+           "impostor": "sk_live_CANARY_impostor_9XkQ"}
+
+
+def run(*args, check=True, **kw):
+    done = subprocess.run(args, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **kw)
+    if check and done.returncode:
+        raise RuntimeError(f"{' '.join(args)}: exit {done.returncode}\n{done.stdout}")
+    return done
+
+
+class Answer:
+    """What curl got: exit code, status, header fields (lower-case names), body."""
+
+    def __init__(self, code, head, body, stderr):
+        self.exit, self.body, self.stderr = code, body, stderr
+        blocks = [b for b in head.replace("\r", "").split("\n\n") if b.strip()]
+        lines = blocks[-1].split("\n") if blocks else [""]
+        words = lines[0].split(" ")
+        self.status = int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
+        self.fields = {}
+        for line in lines[1:]:
+            name, _, value = line.partition(":")
+            self.fields[name.strip().lower()] = value.strip()
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+    @property
+    def cause(self):
+        return self.json["turnpike"]["cause"]
+
+    def __repr__(self):
+        return f"<exit {self.exit} status {self.status} {self.body[:400]!r} {self.stderr[-200:]!r}>"
+
+
+class Lab:
+    def __init__(self, name="tp", driver="af_packet", build=None, directory=None, progress=None,
+                 wrapper=(), environment=None, audit_mib=None, workers=1):
+        self.name, self.driver = name, driver
+        self.build = build or os.path.join(ROOT, "build")
+        self.dir = directory or tempfile.mkdtemp(prefix=f"{name}-lab-")
+        self.progress = progress or (lambda text: None)
+        self.wrapper, self.environment = list(wrapper), environment or {}
+        self.audit_mib = audit_mib
+        self.processes, self.turnpike = [], None
+        self.started = 0
+        self.caller, self.box, self.vendor = (f"{name}-caller", f"{name}-box", f"{name}-vendor")
+        self.socket = self.path("control.sock")
+
+    def path(self, *parts):
+        return os.path.join(self.dir, *parts)
+
+    # ------------------------------------------------------------------ the wires
+
+    def _wires(self):
+        for ns in (self.caller, self.box, self.vendor):
+            run("ip", "netns", "del", ns, check=False)
+            run("ip", "netns", "add", ns)
+            # No router solicitations or reports on the wires under test.
+            self.sh(ns, "sysctl -qw net.ipv6.conf.all.disable_ipv6=1 "
+                        "net.ipv6.conf.default.disable_ipv6=1; ip link set lo up")
+        for ns, end, box_end in ((self.caller, "c0", "in0"), (self.vendor, "v0", "out0")):
+            run("ip", "-n", ns, "link", "add", end, "type", "veth", "peer", "name", box_end,
+                "netns", self.box)
+            run("ip", "-n", ns, "link", "set", end, "up")
+            run("ip", "-n", self.box, "link", "set", box_end, "up")
+            for n, i in ((ns, end), (self.box, box_end)):
+                self.sh(n, f"ethtool -K {i} tx off rx off tso off gso off gro off sg off "
+                           ">/dev/null 2>&1 || true")
+        self.sh(self.caller, f"ip addr add {CALLER}/24 dev c0; ip route add default via {INSIDE}")
+        self.sh(self.vendor, f"ip addr add {GATEWAY}/24 dev v0")
+        for address in sorted({a for n, a in HOSTS.items() if n != "nobody.payments.test"}):
+            self.sh(self.vendor, f"ip addr add {address}/24 dev v0")
+        for ns in (self.caller, self.vendor):
+            os.makedirs(f"/etc/netns/{ns}", exist_ok=True)
+            with open(f"/etc/netns/{ns}/hosts", "w") as f:
+                f.write("127.0.0.1 localhost\n")
+                f.writelines(f"{a} {n}\n" for n, a in HOSTS.items())
+
+    def sh(self, ns, script, check=True, timeout=120):
+        return run("ip", "netns", "exec", ns, "sh", "-c", script, check=check, timeout=timeout)
+
+    def spawn(self, ns, *args, log=None, env=None):
+        out = open(self.path(log), "ab") if log else subprocess.DEVNULL
+        p = subprocess.Popen(["ip", "netns", "exec", ns, *args], stdout=out, stderr=out,
+                             stdin=subprocess.DEVNULL, env=env, start_new_session=True)
+        self.processes.append(p)
+        return p
+
+    # ------------------------------------------------------------------- the files
+
+    def _keys(self):
+        self.vendor_ca = pki.Authority("Lab Vendor CA")
+        self.org_ca = pki.Authority("Lab Organisation CA")
+        self.other_ca = pki.Authority("Somebody Else")
+        pki.write(self.path("vendor-ca.pem"), pki.pem_cert(self.vendor_ca.cert), 0o644)
+        pki.write(self.path("ca.pem"), pki.pem_cert(self.org_ca.cert), 0o644)
+        pki.write(self.path("ca.key"), pki.pem_key(self.org_ca.key))
+        for name, authority, names in (
+                ("payments", self.vendor_ca, ["api.payments.test"]),
+                ("special", self.vendor_ca, ["special.payments.test"]),
+                ("impostor", self.other_ca, ["impostor.payments.test"])):
+            key, cert = authority.issue(*names)
+            pki.write(self.path(f"{name}.pem"), pki.pem_cert(cert), 0o644)
+            pki.write(self.path(f"{name}.key"), pki.pem_key(key))
+        self.issuer = pki.Issuer("https://ci.lab.test", "turnpike")
+
+    def _rules(self):
+        shutil.copytree(os.path.join(HERE, "rules"), self.path("rules"))
+        pki.write(self.path("rules", "jwks.json"), self.issuer.jwks(), 0o644)
+
+    def _vault(self):
+        where = ("--vault", self.path("secrets.vault"), "--key-file", self.path("vault.key"))
+        self.tool("secret", "init", *where)
+        for connection, value in SECRETS.items():
+            self.tool("secret", "set", f"{connection}-live", "--connection", connection, *where,
+                      input=value)
+
+    def _config(self):
+        with open(os.path.join(ROOT, "drivers-config", f"{self.driver}.yaml")) as f:
+            pki.write(self.path("profile.yaml"), f.read(), 0o644)
+        text = f"""# Written by the lab.
+profile: profile.yaml
+inside:  {{port: in0, addresses: [{INSIDE}/24]}}
+outside: {{port: out0, addresses: [{OUTSIDE}/24], gateway: {GATEWAY}}}
+intercept: [443]
+passthrough: []
+ca: {{certificate: ca.pem, key: ca.key}}
+vendor_trust: vendor-ca.pem
+rules: rules/
+vault: {{file: secrets.vault, key_file: vault.key}}
+audit: {{directory: audit/store, durability: strict, segment: {'1MiB' if self.audit_mib else '1GiB'}, ring: {'1MiB' if self.audit_mib else '16MiB'}}}
+control: {{socket: {self.socket}}}
+appliance: lab
+"""
+        pki.write(self.path("turnpike.yaml"), text, 0o644)
+
+    # ----------------------------------------------------------------- the vendors
+
+    def _vendors(self):
+        os.makedirs(self.path("www", "files"), exist_ok=True)
+        pki.write(self.path("nginx.conf"), f"""
+worker_processes 1;
+daemon off;
+user root;
+pid {self.path('nginx.pid')};
+error_log {self.path('nginx-error.log')} warn;
+events {{ worker_connections 1024; }}
+http {{
+  log_format calls escape=json '{{"method":"$request_method","target":"$request_uri",'
+      '"authorization":"$http_authorization","token":"$http_turnpike_token",'
+      '"status":$status,"length":"$request_length","connection":$connection}}';
+  access_log {self.path('vendor.log')} calls;
+  default_type application/json;
+  keepalive_requests 1000000;
+  client_max_body_size 0;
+  client_body_temp_path {self.path('nginx-body')};
+  server {{
+    listen 10.20.0.10:443 ssl;
+    server_name api.payments.test;
+    ssl_certificate {self.path('payments.pem')};
+    ssl_certificate_key {self.path('payments.key')};
+    ssl_protocols TLSv1.2 TLSv1.3;
+    location /v1/ {{ return 200 '{{"ok":true,"object":"payment"}}'; }}
+    location = /v1/bench {{ return 200 '{{"data":"{'x' * 1000}"}}'; access_log off; }}
+    location = /v1/files {{
+                            proxy_pass http://127.0.0.1:8080/sink; proxy_request_buffering off; }}
+    location /files/ {{ root {self.path('www')}; default_type application/octet-stream; }}
+  }}
+}}
+""", 0o644)
+        self.spawn(self.vendor, "nginx", "-c", self.path("nginx.conf"), log="nginx.log")
+        self.spawn(self.vendor, "/usr/bin/python3", os.path.join(HERE, "sink.py"), "127.0.0.1",
+                   "8080", log="sink.log")
+        for name, address in (("special", "10.20.0.11"), ("impostor", "10.20.0.12")):
+            self.spawn(self.vendor, "/usr/bin/python3", os.path.join(HERE, "vendor.py"), address,
+                       "443", self.path(f"{name}.pem"), self.path(f"{name}.key"),
+                       self.path(f"{name}.log"), log=f"{name}-vendor.err")
+
+    def vendor_log(self, name="vendor"):
+        try:
+            with open(self.path(f"{name}.log")) as f:
+                return [json.loads(line) for line in f]
+        except FileNotFoundError:
+            return []
+
+    # ---------------------------------------------------------------- the appliance
+
+    def start_turnpike(self, wait=60):
+        env = {**os.environ, **self.environment}
+        self.started += 1
+        self.turnpike = self.spawn(self.box, *self.wrapper,
+                                   os.path.join(self.build, "app", "turnpike"), "-c",
+                                   self.path("turnpike.yaml"), log="turnpike.log", env=env)
+        deadline = time.time() + wait
+        while time.time() < deadline:
+            if self.turnpike.poll() is not None:
+                break
+            if self.ctl("status", check=False).returncode == 0:
+                return
+            time.sleep(0.2)
+        raise RuntimeError("turnpike did not start:\n" + self.log_tail())
+
+    def log_tail(self, lines=40):
+        with open(self.path("turnpike.log"), errors="replace") as f:
+            return "".join(f.readlines()[-lines:])
+
+    def pid(self):
+        """The process itself, not `ip netns exec` (which execs it) or a wrapper."""
+        return self.turnpike.pid
+
+    def stop_turnpike(self, how=signal.SIGTERM, wait=30):
+        os.killpg(self.turnpike.pid, how)
+        code = self.turnpike.wait(wait)
+        self.processes.remove(self.turnpike)
+        return code
+
+    # --------------------------------------------------------------------- use it
+
+    def token(self, sub="repo:acme/shop", **kw):
+        claims = {"repository": "acme/shop", "ref": "main", "environment": "production"}
+        claims.update(kw)
+        return self.issuer.token(sub, **claims)
+
+    def curl(self, url, *args, token="", timeout=30, ns=None, ca=None):
+        """curl as a developer's script would use it; `token` None sends none."""
+        if token == "":
+            token = self.token()
+        head, body = tempfile.mkstemp(dir=self.dir), tempfile.mkstemp(dir=self.dir)
+        for fd, _ in (head, body):
+            os.close(fd)
+        command = ["ip", "netns", "exec", ns or self.caller, "curl", "-sS", "--max-time",
+                   str(timeout), "--cacert", ca or self.path("ca.pem"), "-D", head[1], "-o",
+                   body[1]]
+        if token is not None:
+            command += ["-H", f"Authorization: Bearer {token}"]
+        done = subprocess.run([*command, *args, url], stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True)
+        with open(head[1], encoding="latin-1") as f:
+            head_text = f.read()
+        with open(body[1], encoding="utf-8", errors="replace") as f:
+            body_text = f.read()
+        os.unlink(head[1])
+        os.unlink(body[1])
+        return Answer(done.returncode, head_text, body_text, done.stderr)
+
+    def tool(self, *args, check=True, input=None):
+        command = [os.path.join(self.build, "tools", "turnpikectl", "turnpikectl"), *args]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                              input=input, env={**os.environ, **self.environment})
+        if check and done.returncode:
+            raise RuntimeError(f"turnpikectl {' '.join(args)}: exit {done.returncode}\n"
+                               f"{done.stdout}{done.stderr}")
+        return done
+
+    def ctl(self, *args, check=True):
+        return self.tool(*args, "--socket", self.socket, check=check)
+
+    def ctl_json(self, *args):
+        return json.loads(self.ctl(*args, "--json").stdout)
+
+    def audit(self, *args):
+        """Records that match, oldest first."""
+        done = self.tool("audit", "export", "--directory", self.path("audit", "store"), *args)
+        return [json.loads(line) for line in done.stdout.splitlines() if line]
+
+    def counters(self):
+        return self.ctl_json("status")
+
+    # ------------------------------------------------------------------ up and down
+
+    def up(self):
+        self.progress("making three network namespaces and two wires")
+        self._wires()
+        self.progress("making certificate authorities, keys, a vault and rules")
+        os.makedirs(self.path("audit"), exist_ok=True)
+        if self.audit_mib:
+            run("mount", "-t", "tmpfs", "-o", f"size={self.audit_mib}m", "tmpfs",
+                self.path("audit"))
+        self._keys()
+        self._rules()
+        self._vault()
+        self._config()
+        self.progress("starting the vendors (nginx, and one that misbehaves on request)")
+        self._vendors()
+        self.progress(f"starting turnpike on {self.driver} ports")
+        self.start_turnpike()
+        return self
+
+    def down(self, keep_files=False):
+        for p in reversed(self.processes):
+            if p.poll() is None:
+                try:
+                    os.killpg(p.pid, signal.SIGTERM)
+                except ProcessLookupError:
+                    pass
+        for p in self.processes:
+            try:
+                p.wait(15)
+            except subprocess.TimeoutExpired:
+                os.killpg(p.pid, signal.SIGKILL)
+        self.processes.clear()
+        if self.audit_mib:
+            run("umount", "-l", self.path("audit"), check=False)
+        for ns in (self.caller, self.box, self.vendor):
+            run("ip", "netns", "del", ns, check=False)
+            shutil.rmtree(f"/etc/netns/{ns}", ignore_errors=True)
+        if not keep_files:
+            shutil.rmtree(self.dir, ignore_errors=True)
+
+    def __enter__(self):
+        try:
+            return self.up()
+        except BaseException:
+            self.down()
+            raise
+
+    def __exit__(self, *exc):
+        self.down()

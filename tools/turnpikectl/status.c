@@ -1,0 +1,74 @@
+#include "ctl.h"
+
+#include <stdio.h>
+
+static long long number(const json_t *o, const char *group, const char *key)
+{
+    return json_integer_value(json_object_get(json_object_get(o, group), key));
+}
+
+/* Only what is not zero: a page of zeros hides what matters. */
+static void print_counters(const char *title, const json_t *o, bool (*wanted)(const char *))
+{
+    const char *key;
+    json_t *v;
+
+    json_object_foreach((json_t *)(uintptr_t)o, key, v)
+    {
+        if (json_is_integer(v) && json_integer_value(v) && (!wanted || wanted(key)))
+            printf("  %-10s %-24s %lld\n", title, key, (long long)json_integer_value(v));
+    }
+}
+
+static bool is_drop(const char *name)
+{
+    return strncmp(name, "drop_", 5) == 0;
+}
+
+static void print_worker(size_t i, const json_t *w)
+{
+    long long cycles = number(w, "call", "cycles_busy"), calls = number(w, "call", "settled");
+
+    printf("worker %zu: %lld callers, %lld vendor connections, %lld of %lld MiB\n", i,
+           (long long)json_integer_value(json_object_get(w, "callers")),
+           (long long)json_integer_value(json_object_get(w, "vendors")),
+           (long long)json_integer_value(json_object_get(w, "memory_used")) >> 20,
+           (long long)json_integer_value(json_object_get(w, "memory_total")) >> 20);
+    printf("  calls      %lld asked, %lld allowed, %lld blocked, %lld held, %lld settled",
+           number(w, "call", "requests"), number(w, "call", "allowed"),
+           number(w, "call", "blocked"), number(w, "call", "held"), calls);
+    if (calls)
+        printf(", %lld busy cycles a call", cycles / calls);
+    putchar('\n');
+    print_counters("refused", json_object_get(json_object_get(w, "call"), "causes"), NULL);
+    print_counters("net", json_object_get(w, "net"), is_drop);
+    print_counters("tcp", json_object_get(w, "tcp"), is_drop);
+}
+
+int ctl_status(const struct ctl *c)
+{
+    int code = CTL_OK;
+    json_t *a = ctl_ask(c, json_pack("{s:s}", "do", "status"), &code), *w;
+    size_t i;
+
+    if (!a)
+        return code;
+    if (c->json) {
+        json_dumpf(a, stdout, JSON_COMPACT);
+        putchar('\n');
+    } else {
+        printf("turnpike %s, up %lld s, generation %lld (%lld rules, %lld functions)\n",
+               ctl_text(a, "version"),
+               (long long)json_integer_value(json_object_get(a, "uptime_s")),
+               (long long)json_integer_value(json_object_get(a, "generation")),
+               (long long)json_integer_value(json_object_get(a, "rules")),
+               (long long)json_integer_value(json_object_get(a, "functions")));
+        printf("rules %s\n", ctl_text(a, "rules_hash"));
+        printf("audit: %lld records, %lld commits, %lld failed, %lld lost\n",
+               number(a, "audit", "last_seq"), number(a, "audit", "commits"),
+               number(a, "audit", "commit_failures"), number(a, "audit", "lost"));
+        json_array_foreach(json_object_get(a, "workers"), i, w) print_worker(i, w);
+    }
+    json_decref(a);
+    return CTL_OK;
+}
