@@ -16,7 +16,7 @@ struct arena_block {
 
 static _Noreturn void out_of_memory(size_t n)
 {
-    fprintf(stderr, "turnpike: out of memory (%zu bytes wanted)\n", n);
+    fprintf(stderr, "turnpike: out of memory (%zu bytes were wanted)\n", n);
     abort();
 }
 
@@ -98,18 +98,14 @@ struct span arena_span(struct arena *a, struct span s)
 
 char *arena_vprintf(struct arena *a, const char *fmt, va_list ap)
 {
-    va_list again;
-    char *p;
-    int n;
+    char *text, *copy;
+    int n = vasprintf(&text, fmt, ap);
 
-    va_copy(again, ap);
-    n = vsnprintf(NULL, 0, fmt, again);
-    va_end(again);
     if (n < 0)
-        n = 0;
-    p = arena_alloc(a, (size_t)n + 1);
-    vsnprintf(p, (size_t)n + 1, fmt, ap);
-    return p;
+        out_of_memory(0);
+    copy = arena_strdup(a, span_of(text, (size_t)n));
+    free(text);
+    return copy;
 }
 
 char *arena_printf(struct arena *a, const char *fmt, ...)

@@ -9,7 +9,7 @@ static uint64_t clock_ns(clockid_t id)
     struct timespec ts;
 
     clock_gettime(id, &ts); /* cannot fail: both clocks always exist on Linux */
-    return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
+    return (uint64_t)ts.tv_sec * NS_IN_S + (uint64_t)ts.tv_nsec;
 }
 
 uint64_t clock_mono_ns(void)
@@ -46,7 +46,7 @@ static char *put_digits(char *p, unsigned v, unsigned width)
 
 char *clock_text(uint64_t wall_ns, char out[CLOCK_TEXT])
 {
-    uint64_t s = wall_ns / NS_PER_S;
+    uint64_t s = wall_ns / NS_IN_S;
     unsigned of_day = (unsigned)(s % DAY_S), year, month, day;
     char *p = out;
 
@@ -63,7 +63,7 @@ char *clock_text(uint64_t wall_ns, char out[CLOCK_TEXT])
     *p++ = ':';
     p = put_digits(p, of_day % 60, 2);
     *p++ = '.';
-    p = put_digits(p, (unsigned)(wall_ns % NS_PER_S), 9);
+    p = put_digits(p, (unsigned)(wall_ns % NS_IN_S), 9);
     *p++ = 'Z';
     *p = '\0';
     return out;

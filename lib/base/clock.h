@@ -5,10 +5,10 @@
 
 #include <stdint.h>
 
-#define NS_PER_S  1000000000ull
-#define NS_PER_MS 1000000ull
-#define US_PER_S  1000000ull
-#define US_PER_MS 1000ull
+#define NS_IN_S  1000000000ull
+#define NS_IN_MS 1000000ull
+#define US_IN_S  1000000ull
+#define US_IN_MS 1000ull
 
 uint64_t clock_mono_ns(void); /* CLOCK_MONOTONIC */
 uint64_t clock_wall_ns(void); /* CLOCK_REALTIME: nanoseconds since 1970, UTC */

@@ -43,8 +43,9 @@ void wheel_stop(struct wheel *w, struct wheel_timer *t);
  * function may start it again or free what holds it, and may start and stop others. Returns how
  * many fired. Time never goes back: an earlier `now_us` does nothing. */
 size_t wheel_advance(struct wheel *w, uint64_t now_us);
-/* No running timer is due before this time; UINT64_MAX when none runs. For naps: it may be earlier
- * than the first timer, never later. */
+/* No wheel_advance before this time will fire anything; UINT64_MAX when no timer runs. For naps: it
+ * may be earlier than the first firing, never later. (It is in whole ticks, as firing is: a time
+ * within the tick would have the caller spin out the rest of it.) */
 uint64_t wheel_next(const struct wheel *w);
 
 #endif

@@ -1,6 +1,6 @@
 /* YAML files (libfyaml), read whole, with the place of every node kept. Anchors, aliases, tags and
- * merge keys are refused: a rules file means what it shows. Documents are immutable after loading
- * and stay in memory until freed. One thread. */
+ * merge keys are refused, and so are tabs and characters that do not show: a rules file means what
+ * it shows. Documents are immutable after loading and stay in memory until freed. One thread. */
 #ifndef BASE_YAML_H
 #define BASE_YAML_H
 

@@ -102,16 +102,21 @@ static bool is_quoted(const struct yaml_node *n)
     return n->style == YAML_SINGLE_QUOTED || n->style == YAML_DOUBLE_QUOTED;
 }
 
-/* Block scalars begin with the indentation of their first line. */
+static bool is_block(const struct yaml_node *n)
+{
+    return n->kind == YAML_SCALAR && (n->style == YAML_LITERAL || n->style == YAML_FOLDED);
+}
+
+/* Where a reader would point: at the quote of a quoted scalar, at the first letter of a block. */
 static size_t node_start(const struct yaml_node *n)
 {
+    struct span text = n->doc->text;
     size_t at = n->at;
 
     if (n->kind == YAML_SCALAR && is_quoted(n) && at > 0)
         return at - 1;
-    if (n->kind == YAML_SCALAR && (n->style == YAML_LITERAL || n->style == YAML_FOLDED))
-        while (at < n->end && n->doc->text.p[at] == ' ')
-            at++;
+    while (is_block(n) && at < n->end && (text.p[at] == ' ' || break_at(text, at)))
+        at++;
     return at;
 }
 

@@ -123,8 +123,8 @@ bool yaml_read_duration(const struct yaml_node *n, const char *key, bool require
                         struct diags *d)
 {
     static const struct unit units[] = {
-        {"us", 1000},           {"ms", NS_PER_MS},       {"s", NS_PER_S}, {"m", 60 * NS_PER_S},
-        {"h", 3600 * NS_PER_S}, {"d", 86400 * NS_PER_S}, {NULL, 0},
+        {"us", 1000},           {"ms", NS_IN_MS},       {"s", NS_IN_S}, {"m", 60 * NS_IN_S},
+        {"h", 3600 * NS_IN_S}, {"d", 86400 * NS_IN_S}, {NULL, 0},
     };
 
     return read_with_unit(n, key, required, units, "a time such as 50ms, 20s, 5m, 24h or 2d", ns,

@@ -1,5 +1,5 @@
-/* What a body says: values at named paths of a JSON document or a form, with their places in the raw
- * bytes. Used for requests, for tokens' claims, and for whatever else is JSON and not trusted.
+/* What a body says: values at named paths of a JSON document or a form, with their places in the
+ * raw bytes. Used for requests, for tokens' claims, and for whatever else is JSON and not trusted.
  *
  * Three outcomes a path: found, missing, or unreadable; unreadable is whatever could be read in two
  * ways or not at all (a duplicate key on the way, a malformed document, one that is too large). No
@@ -9,9 +9,9 @@
 
 #include "base/base.h"
 
-#define BODY_DEPTH_MAX  64
-#define BODY_PATHS_MAX  4096 /* in one compiled set */
-#define BODY_PAIRS_MAX  4096 /* pairs of a form */
+#define BODY_DEPTH_MAX 64
+#define BODY_PATHS_MAX 4096 /* in one compiled set */
+#define BODY_PAIRS_MAX 4096 /* pairs of a form */
 
 /* ------------------------------------------------------------------ paths */
 
@@ -19,8 +19,9 @@
 struct body_paths;
 
 struct body_paths *body_paths_new(struct arena *mem);
-/* Adds "amount", "card.number", "items[0].price", "[\"odd.key\"]"; returns its index (the same for the
- * same path) or -1 when the text is no path or the set is full. "" is the whole document. */
+/* Adds "amount", "card.number", "items[0].price", "[\"odd.key\"]" (a JSON string in the brackets);
+ * returns its index (the same for the same path) or -1 when the text is no path or the set is full.
+ * "" is the whole document. At most BODY_DEPTH_MAX steps of 255 bytes. */
 int body_paths_add(struct body_paths *p, struct span path);
 unsigned body_paths_count(const struct body_paths *p);
 
@@ -31,7 +32,7 @@ enum body_kind {
     BODY_UNREADABLE, /* see body_values.problem, or the path is duplicate */
     BODY_NULL,
     BODY_BOOL,
-    BODY_NUMBER,     /* JSON number, or a form value that is written as one (RFC 8259 grammar) */
+    BODY_NUMBER, /* JSON number, or a form value that is written as one (RFC 8259 grammar) */
     BODY_STRING,
     BODY_OBJECT,
     BODY_ARRAY,
@@ -40,19 +41,20 @@ enum body_kind {
 struct body_value {
     enum body_kind kind;
     bool boolean;
-    bool duplicate;    /* with UNREADABLE: a key on the path is there more than once */
-    struct span raw;   /* in the body: with quotes and escapes; empty if missing */
-    struct span text;  /* unescaped string or number's text; into `raw` if nothing was escaped,
-                          else into scratch */
-    unsigned length;   /* elements of an array, members of an object */
+    bool duplicate;   /* with UNREADABLE: a key on the path is there more than once */
+    struct span raw;  /* in the body: with quotes and escapes; empty if missing */
+    struct span text; /* unescaped string or number's text; into `raw` if nothing was escaped,
+                         else into scratch */
+    unsigned length;  /* elements of an array, members of an object */
 };
 
 enum body_type { BODY_NONE, BODY_JSON, BODY_FORM, BODY_OTHER };
 
 /* Why a whole body is unreadable: stable names for records. */
 #define BODY_PROBLEMS(X)                                                                           \
-    X(NONE) X(EMPTY) X(TOO_LARGE) X(TOO_DEEP) X(MALFORMED) X(NOT_UTF8) X(TYPE) X(ENCODING)         \
-    X(TOO_MANY) X(SCRATCH)
+    X(NONE)                                                                                        \
+    X(EMPTY) X(TOO_LARGE) X(TOO_DEEP) X(MALFORMED) X(NOT_UTF8) X(TYPE) X(ENCODING) X(TOO_MANY)     \
+        X(SCRATCH)
 enum body_problem {
 #define X(name) BODY_PROBLEM_##name,
     BODY_PROBLEMS(X)
@@ -65,7 +67,7 @@ struct body_values {
     enum body_problem problem; /* not NONE: every value is UNREADABLE */
     size_t problem_at;         /* byte offset of a malformation */
     unsigned count;
-    struct body_value *v;      /* by path index; memory of the caller's, `count` of them */
+    struct body_value *v; /* by path index; memory of the caller's, `count` of them */
 };
 
 /* By Content-Type value: application/json and +json (charset absent or utf-8) -> JSON,
@@ -73,13 +75,24 @@ struct body_values {
 enum body_type body_type_of(struct span content_type);
 
 /* Reads the body and fills out->v (out->v and out->count = body_paths_count given by the caller).
- * `scratch` holds unescaped strings; when it is spent, problem is SCRATCH. JSON: strict RFC 8259,
- * valid UTF-8, no BOM, depth cap, one value and nothing after it; duplicate keys are seen after
- * unescaping (also where one of the two lies outside the wanted sub-path but on its way). The whole
- * document is always validated. Form: `a=1&b[c]=2&d[]=3&d[0]=4` with Stripe's and Rails' nesting;
- * '+' and %XX decoded; a bad escape or invalid UTF-8 is MALFORMED/NOT_UTF8; the same key twice is
- * duplicate (except `x[]`). BODY_NONE: EMPTY unless the body is empty, then every path is MISSING.
- * BODY_OTHER: TYPE. */
+ * `scratch` holds unescaped strings; when it is spent, problem is SCRATCH; one as large as the body
+ * always suffices. Takes up to 200 KiB of stack.
+ *
+ * JSON: strict RFC 8259, valid UTF-8, no BOM, depth cap, one value and nothing after it. The whole
+ * document is always validated. Duplicate keys are seen after unescaping, also where one of the two
+ * lies outside the wanted sub-path but on its way, and for keys that a lenient reader takes for the
+ * same: but for letter case, "_", "." and " ", or what follows a NUL. Such a key alone is MISSING.
+ * A lone surrogate in a wanted string, or in a key beside a wanted one, is MALFORMED.
+ *
+ * Form: `a=1&b[c]=2&d[]=3&e[0]=4`, with Stripe's and Rails' nesting; '+' and %XX decoded; a bad
+ * escape, a bare ";" or invalid UTF-8 is MALFORMED/NOT_UTF8. A container's `raw` is empty, but the
+ * whole document's. Duplicate, as servers disagree: the same key twice (except `x[]`); `x` beside
+ * `x[...]`; `x[]` beside `x[0]` or `x[y]`; `x[][y]` beside `x[][z]`; a wanted element of a list
+ * with gaps
+ * (`x[1]` without `x[0]`) or beside names; brackets out of place (`x[y`, `x[y]z`, `[x]`) at the
+ * name before them.
+ *
+ * BODY_NONE: TYPE unless the body is empty, then every path is MISSING. BODY_OTHER: TYPE. */
 void body_read(const struct body_paths *p, enum body_type type, struct span body,
                struct span scratch, struct body_values *out);
 

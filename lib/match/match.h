@@ -1,5 +1,6 @@
-/* Finding and masking sensitive data: detectors compiled into one Hyperscan database, candidates
- * confirmed by validators (Luhn, IIN ranges, mod 97), masks that keep length and syntax.
+/* Finding and masking sensitive data: detectors compiled into one Hyperscan database (cards have a
+ * search of their own), candidates confirmed by validators (Luhn, IIN ranges), masks that keep length
+ * and syntax.
  *
  * A database is immutable and shared; a `struct match_worker` (scratch, stream pool) belongs to one
  * thread. Nothing on the road allocates. */
@@ -34,14 +35,16 @@ void match_builder_free(struct match_builder *b);
 /* The detectors that the product has a validator for: "pci.card" (13-19 digits with single spaces or
  * dashes, IIN and length by brand, Luhn) and "pii.email". Returns the index, -1 if unknown. */
 int match_builder_add_known(struct match_builder *b, struct span name);
-/* A detector from a rules file: a Hyperscan pattern whose matches have at most MATCH_LOOKBACK bytes.
- * `check` is empty or "luhn". -1 and `why` filled (Hyperscan's own words) when refused: matches the empty
- * string, unbounded width, does not compile. */
+/* A detector from a rules file: a Hyperscan pattern whose matches have at most 1000 bytes (with what is
+ * looked at around them they wait within MATCH_LOOKBACK). `check` is empty or "luhn". -1 and `why`
+ * filled (Hyperscan's own words) when refused: matches the empty string, unbounded width, does not
+ * compile. */
 int match_builder_add_pattern(struct match_builder *b, struct span name, struct span pattern,
                               struct span check, char why[256]);
 /* A credential that must never come back to a caller: matched raw, in base64 (three alignments),
- * hex and percent form, whatever the policy says, masked whole. At least 8 bytes, else refused with
- * false. The bytes are copied into memory that is locked, not dumped, and wiped with the database. */
+ * hex and percent form, whatever the policy says, masked whole. 8 to 4096 bytes, else refused with
+ * false, as it is when no memory can be locked (RLIMIT_MEMLOCK). The bytes are copied into memory that
+ * is locked, not dumped, and wiped with the database. */
 bool match_builder_add_secret(struct match_builder *b, struct span name, struct span value);
 
 /* Compiles. Off the road (tens of milliseconds and more). NULL and `why` on failure. A builder with

@@ -7,10 +7,9 @@
 #ifndef NET_NET_H
 #define NET_NET_H
 
+#include <rte_mbuf.h>
 #include <stdbool.h>
 #include <stdint.h>
-
-#include <rte_mbuf.h>
 
 #include "base/base.h"
 
@@ -34,7 +33,7 @@ static inline bool net_addr_eq(const struct net_addr *a, const struct net_addr *
 
 bool net_addr_is_v4(const struct net_addr *a);
 struct net_addr net_addr_v4(uint32_t host_order);
-uint32_t net_addr_to_v4(const struct net_addr *a); /* host order; `a` must be IPv4 */
+uint32_t net_addr_to_v4(const struct net_addr *a);               /* host order; `a` must be IPv4 */
 bool net_addr_parse(struct span text, struct net_addr *out);     /* "10.0.0.1", "fd00::1" */
 bool net_prefix_parse(struct span text, struct net_prefix *out); /* "10.0.0.1/24"; no "/" = host */
 bool net_prefix_has(const struct net_prefix *p, const struct net_addr *a);
@@ -59,8 +58,8 @@ struct net_side_config {
 
 /* Traffic that may cross without being looked into; replies of it pass too. */
 struct net_passthrough {
-    struct net_prefix from, to; /* inside address, outside address */
-    uint8_t protocol;           /* IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMP */
+    struct net_prefix from, to;   /* inside address, outside address */
+    uint8_t protocol;             /* IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMP */
     uint16_t port_low, port_high; /* destination ports; 0..65535 for protocols that have none */
 };
 
@@ -77,15 +76,15 @@ enum net_idle { NET_IDLE_ADAPTIVE, NET_IDLE_POLL };
 /* A file of drivers-config/: how ports are driven. See drivers-config/README.md for its keys. */
 struct net_profile {
     char name[32];
-    char driver[32];      /* "af_packet", "af_xdp", "tap", "memif", "ring", or "pci" */
-    char devargs[256];    /* appended to the vdev's own, may be empty */
-    unsigned workers;     /* worker lcores = queue pairs */
-    unsigned first_core;  /* control runs here, workers on the cores after it (wrapping) */
+    char driver[32];           /* "af_packet", "af_xdp", "tap", "memif", "ring", or "pci" */
+    char devargs[256];         /* appended to the vdev's own, may be empty */
+    unsigned workers;          /* worker lcores = queue pairs */
+    unsigned first_core;       /* control runs here, workers on the cores after it (wrapping) */
     unsigned rx_ring, tx_ring; /* descriptors a queue */
     unsigned mtu;
-    unsigned mbufs;       /* in the pool of one worker */
-    unsigned memory_mib;  /* handed to the EAL */
-    bool hugepages;       /* false: --no-huge */
+    unsigned mbufs;      /* in the pool of one worker */
+    unsigned memory_mib; /* handed to the EAL */
+    bool hugepages;      /* false: --no-huge */
     enum net_idle idle;
 };
 
@@ -94,8 +93,9 @@ bool net_profile_load(const char *path, struct net_profile *out, struct diags *d
 
 #define NET_EAL_ARGS_MAX 64
 /* The EAL's argument vector for a profile (argv[0] included, NULL-terminated, strings from `mem`).
- * If hugepages are asked for and none are free, --no-huge is used and `*without_huge` set so that
- * the program can say what that costs. Returns argc. */
+ * If hugepages are asked for and too few are free, --no-huge is used and `*without_huge` set so
+ * that the program can say what that costs. Returns argc; 0 after a logged error if a port's name
+ * holds a character that would be read as another device argument. */
 int net_eal_args(const struct net_profile *p, const struct net_config *c, struct arena *mem,
                  char *argv[NET_EAL_ARGS_MAX], bool *without_huge);
 
@@ -113,8 +113,9 @@ struct rte_mempool *net_ports_pool(const struct net_ports *ports, unsigned worke
 
 struct net;
 
-/* A TCP segment for us: `m` starts at the TCP header and holds exactly the IP payload; its checksum
- * has been found right (by the port or in software). */
+/* A TCP segment for us: `m` starts at the TCP header and holds exactly the IP payload; the whole
+ * TCP header is in its first segment; data offset and ports are sane; its checksum has been found
+ * right (by the port or in software). */
 struct net_segment {
     struct rte_mbuf *m; /* now the receiver's */
     struct net_addr src, dst;
@@ -122,9 +123,9 @@ struct net_segment {
     uint8_t ecn;        /* the IP header's ECN bits (RFC 3168) */
 };
 
-/* A valid ICMP error about a TCP segment that we might have sent (the quoted addresses and ports are
- * in our direction: src is ours). The receiver checks `seq` against its window before believing it
- * (RFC 5927). */
+/* A valid ICMP error about a TCP segment that we might have sent (the quoted addresses and ports
+ * are in our direction: src is ours). The receiver checks `seq` against its window before believing
+ * it (RFC 5927). */
 struct net_unreachable {
     struct net_addr src, dst;
     uint16_t sport, dport;
@@ -140,6 +141,7 @@ struct net_upcalls {
 };
 
 /* Every way in which a packet ends here. */
+/* clang-format off */
 #define NET_COUNTERS(X)                                                                            \
     X(rx_packets) X(rx_bytes) X(tx_packets) X(tx_bytes)                                            \
     X(drop_runt) X(drop_ethertype) X(drop_not_our_mac) X(drop_vlan)                                \
@@ -147,9 +149,12 @@ struct net_upcalls {
     X(drop_ipv6) X(drop_fragment) X(drop_l4_header) X(drop_l4_checksum)                            \
     X(drop_udp_quic) X(drop_not_intercepted) X(drop_not_ours)                                      \
     X(drop_arp_bad) X(drop_arp_unresolved) X(drop_no_route) X(drop_neighbours_full)                \
-    X(drop_icmp_bad) X(drop_no_mbuf) X(drop_tx_full)                                               \
-    X(arp_requests_sent) X(arp_replies_sent) X(icmp_echo_replies) X(icmp_errors_sent)              \
-    X(icmp_errors_limited) X(passed)
+    X(drop_icmp_bad) X(drop_icmp_other) X(drop_too_big) X(drop_no_mbuf)                            \
+    X(drop_tx_full) X(drop_tx_refused)                                                             \
+    X(arp_received) X(arp_requests_sent) X(arp_replies_sent)                                       \
+    X(icmp_echo_replies) X(icmp_errors_received) X(icmp_errors_sent) X(icmp_errors_limited)        \
+    X(passed)
+/* clang-format on */
 
 struct net_counters {
 #define X(name) counter name;
@@ -166,10 +171,10 @@ void net_delete(struct net *n);
  * many packets came. Worker only, like all below. */
 unsigned net_poll(struct net *n, uint64_t now_us);
 
-/* Sends `m`, whose data starts at the TCP header (checksum field zero; head-room for Ethernet and IP
- * kept free: NET_HEADROOM bytes), may be a chain, and may share its data with other mbufs but not its
- * first segment's head-room. Fills in the checksum, IP, Ethernet; resolves the next hop (queues a few
- * packets meanwhile); puts it in the burst. Always consumes `m`. */
+/* Sends `m`, whose data starts at the TCP header (checksum field zero; head-room for Ethernet and
+ * IP kept free: NET_HEADROOM bytes), may be a chain, and may share its data with other mbufs but
+ * not its first segment's head-room. Fills in the checksum, IP, Ethernet; resolves the next hop
+ * (queues a few packets meanwhile); puts it in the burst. Always consumes `m`. */
 #define NET_HEADROOM 64
 void net_send_tcp(struct net *n, enum net_side side, const struct net_addr *src,
                   const struct net_addr *dst, struct rte_mbuf *m);

@@ -30,24 +30,33 @@ enum rules_identify { RULES_ID_OIDC, RULES_ID_SOURCE }; /* methods a connection 
 #define RULES_IDENTIFY_MAX 4
 
 /* Shape of our own answers (dataplane.md). */
-enum rules_errors { RULES_ERRORS_PROBLEM, RULES_ERRORS_STRIPE, RULES_ERRORS_OPENAI,
-                    RULES_ERRORS_ANTHROPIC, RULES_ERRORS_TWILIO };
+enum rules_errors {
+    RULES_ERRORS_PROBLEM,
+    RULES_ERRORS_STRIPE,
+    RULES_ERRORS_OPENAI,
+    RULES_ERRORS_ANTHROPIC,
+    RULES_ERRORS_TWILIO
+};
 
-enum rules_credential_kind { RULES_CRED_NONE, RULES_CRED_BEARER, RULES_CRED_BASIC,
-                             RULES_CRED_HEADER };
+enum rules_credential_kind {
+    RULES_CRED_NONE,
+    RULES_CRED_BEARER,
+    RULES_CRED_BASIC,
+    RULES_CRED_HEADER
+};
 
 struct rules_function {
-    struct span name;      /* "stripe.refund.create" */
-    unsigned index;        /* dense over the set, for counters; the unlisted ones included */
+    struct span name; /* "stripe.refund.create" */
+    unsigned index;   /* dense over the set, for counters; the unlisted ones included */
     const struct rules_connection *connection;
     struct match_policy mask_audit, mask_caller; /* resolved from `masks` */
-    bool unlisted;         /* connection.unlisted */
-    bool needs_body;       /* some rule that may match it reads `body` */
+    bool unlisted;                               /* connection.unlisted */
+    bool needs_body;                             /* some rule that may match it reads `body` */
 };
 
 struct rules_connection {
     struct span name;
-    unsigned index;        /* dense over the set */
+    unsigned index;           /* dense over the set */
     const struct span *hosts; /* lower case */
     unsigned nhosts;
     enum rules_errors errors;
@@ -67,20 +76,21 @@ struct rules_connection {
     const struct rules_function *unlisted;
 };
 
-/* Who may sign callers' tokens (identity.md). The expressions are evaluated over the token's claims. */
+/* Who may sign callers' tokens (identity.md). The expressions are evaluated over the token's
+ * claims. */
 struct rules_issuer {
-    struct span name;     /* key in the file */
-    struct span issuer;   /* `iss`, exact */
-    struct span audience; /* `aud` must hold it */
+    struct span name;      /* key in the file */
+    struct span issuer;    /* `iss`, exact */
+    struct span audience;  /* `aud` must hold it */
     struct span keys_file; /* JWKS, absolute or relative to the rules directory: resolved */
     struct place keys_place;
     const struct rules_expr *caller; /* -> caller.id; NULL: claims.sub */
     const struct rules_group {
-        struct span name;               /* "ci"; or "team-*": a prefix put before each element */
-        const struct rules_expr *expr;  /* bool, or a list of strings with a "*" in the name */
-    } *groups;
+        struct span name;              /* "ci"; or "team-*": a prefix put before each element */
+        const struct rules_expr *expr; /* bool, or a list of strings with a "*" in the name */
+    } * groups;
     unsigned ngroups;
-    uint64_t skew_ns;     /* clock skew allowed, default 30 s */
+    uint64_t skew_ns; /* clock skew allowed, default 30 s */
 };
 
 /* `sources:` names callers by address, for connections that accept `source`. */
@@ -96,9 +106,9 @@ struct rules_rule {
     struct span name, owner, message;
     enum rules_decision then;
     enum rules_mode mode;
-    uint64_t expires_ns;  /* wall clock; 0 = never */
-    uint64_t wait_ns;     /* hold: how long the caller waits */
-    unsigned quorum;      /* hold */
+    uint64_t expires_ns; /* wall clock; 0 = never */
+    uint64_t wait_ns;    /* hold: how long the caller waits */
+    unsigned quorum;     /* hold */
     const struct span *hold_groups;
     unsigned nhold_groups;
     struct place place;
@@ -133,10 +143,12 @@ const struct rules_connection *rules_connection_for(const struct rules_set *s, s
 
 struct rules_params {
     unsigned n;
-    struct { struct span name, value; } p[RULES_PARAMS_MAX]; /* values into the path */
+    struct {
+        struct span name, value;
+    } p[RULES_PARAMS_MAX]; /* values into the path */
 };
-/* The function that method and normalised path name: the most specific wins; `unlisted` if none. Never
- * NULL. Cost grows with the path's segments, not with the number of functions. */
+/* The function that method and normalised path name: the most specific wins; `unlisted` if none.
+ * Never NULL. Cost grows with the path's segments, not with the number of functions. */
 const struct rules_function *rules_function_for(const struct rules_set *s,
                                                 const struct rules_connection *c,
                                                 struct span method, struct span path,
@@ -169,14 +181,15 @@ struct rules_call {
 
 struct rules_verdict {
     enum rules_decision decision;
-    const struct rules_rule *rule; /* lowest id of the strictest that matched; NULL: nothing matched */
-    bool unknown;                  /* that rule matched because its condition was unknown */
-    unsigned nmatched;             /* all that matched, strictest first then by id; report mode too */
+    const struct rules_rule
+        *rule;         /* lowest id of the strictest that matched; NULL: nothing matched */
+    bool unknown;      /* that rule matched because its condition was unknown */
+    unsigned nmatched; /* all that matched, strictest first then by id; report mode too */
     struct rules_matched {
         const struct rules_rule *rule;
-        bool unknown, reported;    /* reported: mode `report`, took no part */
+        bool unknown, reported; /* reported: mode `report`, took no part */
     } matched[RULES_MATCHED_MAX];
-    unsigned more;                 /* matching rules beyond RULES_MATCHED_MAX */
+    unsigned more; /* matching rules beyond RULES_MATCHED_MAX */
 };
 
 struct rules_scratch;
@@ -189,8 +202,9 @@ bool rules_scratch_adopt(struct rules_scratch *x, const struct rules_set *s);
 void rules_decide(const struct rules_set *s, struct rules_scratch *x, const struct rules_call *call,
                   struct rules_verdict *v);
 
-/* Expressions over a token's claims (issuers). `claims` is a JSON object. Return false if the result is
- * unknown or of another type. Text goes to `out` (arena of the caller's). Not on the packet road. */
+/* Expressions over a token's claims (issuers). `claims` is a JSON object. Return false if the
+ * result is unknown or of another type. Text goes to `out` (arena of the caller's). Not on the
+ * packet road. */
 bool rules_expr_text(const struct rules_expr *e, struct span claims, struct arena *mem,
                      struct span *out);
 bool rules_expr_bool(const struct rules_expr *e, struct span claims, bool *out);

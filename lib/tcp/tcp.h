@@ -147,6 +147,7 @@ uint16_t tcp_remote_port(const struct tcp_conn *c);
 enum net_side tcp_side(const struct tcp_conn *c);
 const char *tcp_state_name(const struct tcp_conn *c);
 
+// clang-format off
 #define TCP_COUNTERS(X)                                                                            \
     X(rx_segments) X(tx_segments) X(rx_bytes) X(tx_bytes)                                          \
     X(accepted) X(connected) X(closed) X(resets_sent) X(resets_received) X(refused) X(timeouts)    \
@@ -156,7 +157,8 @@ const char *tcp_state_name(const struct tcp_conn *c);
     X(drop_header) X(drop_no_listener) X(drop_table_full) X(drop_half_open_full)                   \
     X(drop_time_wait) X(drop_out_of_window) X(drop_paws) X(drop_bad_ack) X(drop_blind_reset)       \
     X(drop_blind_syn) X(drop_ooo_full) X(drop_no_mbuf) X(drop_duplicate) X(drop_window_full)       \
-    X(drop_after_close) X(drop_icmp)
+    X(drop_after_close) X(drop_icmp) X(drop_pressure) X(ports_spent)
+// clang-format on
 
 struct tcp_counters {
 #define X(name) counter name;

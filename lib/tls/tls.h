@@ -54,7 +54,7 @@ enum tls_result {
     X(MINT_LIMIT) X(MINT_FAILED) X(PEER_ALERT) X(PEER_REJECTED_CERTIFICATE) X(BAD_RECORD)          \
     X(TRUNCATED) X(TCP_ENDED) X(RENEGOTIATION)                                                     \
     X(VERIFY_CHAIN) X(VERIFY_EXPIRED) X(VERIFY_NAME) X(VERIFY_OTHER)                               \
-    X(PROTOCOL) X(INTERNAL)
+    X(NO_ALPN) X(PROTOCOL) X(INTERNAL)
 
 enum tls_error {
 #define X(name) TLS_ERR_##name,

@@ -1,0 +1,132 @@
+/* mbufs that may be chains: one piece in front, cut ends, sums. */
+#include "net_internal.h"
+
+/* Frees what the first `n` bytes stand in and returns what is left: NULL if nothing is. */
+static struct rte_mbuf *cut_front(struct rte_mbuf *m, uint32_t n)
+{
+    while (m && n >= m->data_len) {
+        struct rte_mbuf *next = m->next;
+
+        n -= m->data_len;
+        if (next) {
+            next->pkt_len = m->pkt_len - m->data_len;
+            next->nb_segs = (uint16_t)(m->nb_segs - 1);
+        }
+        m->next = NULL;
+        m->nb_segs = 1;
+        rte_pktmbuf_free_seg(m);
+        m = next;
+    }
+    if (m) {
+        m->data_off = (uint16_t)(m->data_off + n);
+        m->data_len = (uint16_t)(m->data_len - n);
+        m->pkt_len -= n;
+    }
+    return m;
+}
+
+struct rte_mbuf *mbuf_pullup(struct rte_mempool *pool, struct rte_mbuf *m, uint16_t need)
+{
+    const uint64_t keep = RTE_MBUF_F_RX_IP_CKSUM_MASK | RTE_MBUF_F_RX_L4_CKSUM_MASK;
+    struct rte_mbuf *h, *rest;
+
+    if (m->data_len >= need)
+        return m;
+    h = rte_pktmbuf_alloc(pool);
+    if (!h)
+        return NULL;
+    if (need > rte_pktmbuf_tailroom(h) || m->nb_segs >= RTE_MBUF_MAX_NB_SEGS) {
+        rte_pktmbuf_free(h);
+        return NULL;
+    }
+    rte_pktmbuf_read(m, 0, need, rte_pktmbuf_mtod(h, void *));
+    h->data_len = need;
+    h->pkt_len = need;
+    h->ol_flags |= m->ol_flags & keep;
+    rest = cut_front(m, need);
+    if (rest) {
+        h->next = rest;
+        h->nb_segs = (uint16_t)(rest->nb_segs + 1);
+        h->pkt_len += rest->pkt_len;
+    }
+    return h;
+}
+
+void mbuf_trim(struct rte_mbuf *m, uint32_t len)
+{
+    struct rte_mbuf *s = m;
+    uint32_t left = len;
+    uint16_t segs = 1;
+
+    if (m->pkt_len <= len)
+        return;
+    while (left > s->data_len) {
+        left -= s->data_len;
+        s = s->next;
+        segs++;
+    }
+    s->data_len = (uint16_t)left;
+    rte_pktmbuf_free(s->next);
+    s->next = NULL;
+    m->pkt_len = len;
+    m->nb_segs = segs;
+}
+
+struct rte_mbuf *mbuf_linear(struct rte_mempool *pool, struct rte_mbuf *m)
+{
+    struct rte_mbuf *l = rte_pktmbuf_alloc(pool);
+    char *to;
+
+    if (!l)
+        return NULL;
+    to = m->pkt_len <= UINT16_MAX ? rte_pktmbuf_append(l, (uint16_t)m->pkt_len) : NULL;
+    if (!to) {
+        rte_pktmbuf_free(l);
+        return NULL;
+    }
+    for (const struct rte_mbuf *s = m; s; s = s->next) {
+        memcpy(to, rte_pktmbuf_mtod(s, const char *), s->data_len);
+        to += s->data_len;
+    }
+    l->ol_flags |= m->ol_flags & (RTE_MBUF_F_TX_OFFLOAD_MASK | RTE_MBUF_F_RX_L4_CKSUM_MASK);
+    l->tx_offload = m->tx_offload;
+    rte_pktmbuf_free(m);
+    return l;
+}
+
+/* Not rte_raw_cksum_mbuf: that of DPDK 22.11 loses carries when a segment starts at an odd place.
+ */
+uint16_t mbuf_sum(const struct rte_mbuf *m, uint32_t off, uint32_t len)
+{
+    uint32_t sum = 0, done = 0;
+
+    for (; off >= m->data_len && m->next; m = m->next)
+        off -= m->data_len;
+    for (; m && done < len; m = m->next, off = 0) {
+        uint32_t here = RTE_MIN(m->data_len - off, len - done);
+        uint16_t part = rte_raw_cksum(rte_pktmbuf_mtod_offset(m, const char *, off), here);
+
+        sum += done % 2 ? rte_bswap16(part) : part;
+        done += here;
+    }
+    sum = (sum & 0xffff) + (sum >> 16);
+    return (uint16_t)((sum & 0xffff) + (sum >> 16));
+}
+
+uint16_t l4_cksum(const struct rte_mbuf *m, const struct rte_ipv4_hdr *ip)
+{
+    uint32_t len = rte_be_to_cpu_16(ip->total_length) - (uint32_t)sizeof(*ip);
+    uint32_t sum = rte_ipv4_phdr_cksum(ip, 0);
+
+    sum += mbuf_sum(m, sizeof(*ip), len);
+    return (uint16_t) ~((sum & 0xffff) + (sum >> 16));
+}
+
+uint16_t cksum_update(uint16_t cksum, uint16_t old_word, uint16_t new_word)
+{
+    uint32_t sum = (uint16_t)~cksum + (uint32_t)(uint16_t)~old_word + new_word;
+
+    sum = (sum & 0xffff) + (sum >> 16);
+    sum = (sum & 0xffff) + (sum >> 16);
+    return (uint16_t)~sum;
+}

@@ -1,0 +1,132 @@
+/* A worker's net: made from the configuration, polled, ticked. */
+#include "net_internal.h"
+
+#include <rte_ethdev.h>
+#include <rte_malloc.h>
+#include <rte_prefetch.h>
+#include <stdlib.h>
+
+static struct net_local make_local(const struct net_prefix *p)
+{
+    struct net_local l = {.addr = p->addr, .range = net_range_of(p), .bits = p->bits};
+
+    memcpy(l.low.b, l.range.net, sizeof(l.low.b));
+    for (unsigned i = 0; i < 2; i++) {
+        uint64_t w = l.range.net[i] | ~l.range.mask[i];
+
+        memcpy(l.high.b + i * sizeof(w), &w, sizeof(w));
+    }
+    l.has_broadcast = net_addr_is_v4(&p->addr) && p->bits >= 96 && p->bits <= 126;
+    return l;
+}
+
+static void set_face(struct net_face *f, const struct net_port *port,
+                     const struct net_side_config *c, unsigned worker)
+{
+    const uint64_t cksum = RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM;
+
+    f->port = port->id;
+    f->queue = (uint16_t)worker;
+    f->mtu = port->mtu;
+    f->mac = port->mac;
+    f->tx_cksum = (port->tx_offloads & cksum) == cksum;
+    f->max_segs = port->max_segs;
+    f->has_gateway = c->has_gateway;
+    f->gateway = c->gateway;
+    for (unsigned i = 0; i < c->naddrs && i < NET_ADDRS_MAX; i++)
+        f->local[f->nlocal++] = make_local(&c->addrs[i]);
+}
+
+static void set_rules(struct net *n, const struct net_config *c)
+{
+    for (unsigned i = 0; i < c->nintercept && i < NET_INTERCEPT_MAX; i++)
+        n->intercept[c->intercept[i] / 64] |= (uint64_t)1 << (c->intercept[i] % 64);
+    for (unsigned i = 0; i < c->npass && i < NET_PASSTHROUGH_MAX; i++) {
+        const struct net_passthrough *p = &c->pass[i];
+
+        n->pass[n->npass++] = (struct net_pass){.from = net_range_of(&p->from),
+                                                .to = net_range_of(&p->to),
+                                                .low = p->port_low,
+                                                .high = p->port_high,
+                                                .protocol = p->protocol};
+    }
+}
+
+struct net *net_new(struct net_ports *ports, unsigned worker, const struct net_config *c,
+                    const struct net_upcalls *up, void *ctx, uint64_t now_us)
+{
+    struct net *n = rte_zmalloc("net", sizeof(*n), RTE_CACHE_LINE_SIZE);
+
+    if (!n)
+        return NULL;
+    n->now = now_us;
+    n->up = up;
+    n->ctx = ctx;
+    n->pool = net_ports_pool(ports, worker);
+    n->icmp_errors = (struct net_bucket){ICMP_ERROR_RATE * US_IN_S, now_us};
+    for (unsigned s = 0; s < NET_SIDES; s++)
+        set_face(&n->face[s], &ports->port[s], &c->side[s], worker);
+    set_rules(n, c);
+    n->neighbours = neigh_table_new(n, now_us);
+    if (!n->neighbours) {
+        rte_free(n);
+        return NULL;
+    }
+    return n;
+}
+
+void net_delete(struct net *n)
+{
+    if (!n)
+        return;
+    neigh_table_delete(n->neighbours);
+    for (unsigned s = 0; s < NET_SIDES; s++) {
+        struct net_txq *q = &n->face[s].tx;
+
+        for (; q->count; q->count--, q->head = (q->head + 1) % NET_TX_ROOM)
+            rte_pktmbuf_free(q->m[q->head]);
+    }
+    rte_free(n);
+}
+
+static unsigned poll_side(struct net *n, enum net_side side)
+{
+    const struct net_face *f = &n->face[side];
+    struct rte_mbuf *m[NET_BURST];
+    uint16_t got = rte_eth_rx_burst(f->port, f->queue, m, NET_BURST);
+    uint64_t bytes = 0;
+
+    if (got == 0)
+        return 0;
+    for (uint16_t i = 0; i < got; i++)
+        rte_prefetch0(rte_pktmbuf_mtod(m[i], const void *));
+    for (uint16_t i = 0; i < got; i++) {
+        bytes += m[i]->pkt_len;
+        net_input(n, side, m[i]);
+    }
+    counter_add(&n->count.rx_packets, got);
+    counter_add(&n->count.rx_bytes, bytes);
+    return got;
+}
+
+unsigned net_poll(struct net *n, uint64_t now_us)
+{
+    n->now = now_us;
+    return poll_side(n, NET_INSIDE) + poll_side(n, NET_OUTSIDE);
+}
+
+void net_tick(struct net *n, uint64_t now_us)
+{
+    n->now = now_us;
+    neigh_advance(n->neighbours, now_us);
+}
+
+unsigned net_mtu(const struct net *n, enum net_side side)
+{
+    return n->face[side].mtu;
+}
+
+const struct net_counters *net_counters(const struct net *n)
+{
+    return &n->count;
+}

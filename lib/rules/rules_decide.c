@@ -1,0 +1,164 @@
+/* The decision on one call: read once what the candidates look at, run their conditions, and let
+ * the strictest that matches win. */
+#include "rules_internal.h"
+
+#include <stdlib.h>
+
+/* Scratch for reading a document: its unescaped text and what is noted of its paths. Bodies grow
+ * with the sets adopted; tokens and request lines are bounded elsewhere at 16 KiB. */
+#define SMALL_ROOM ((size_t)32 << 10)
+
+struct rules_scratch {
+    struct body_values doc[DOC_COUNT];
+    size_t values[DOC_COUNT]; /* room in doc[].v */
+    char *text[DOC_COUNT];
+    size_t room[DOC_COUNT]; /* of text[] */
+    struct rules_run run;
+};
+
+struct rules_scratch *rules_scratch_new(void)
+{
+    struct rules_scratch *x = calloc(1, sizeof(*x));
+
+    if (!x)
+        return NULL;
+    for (unsigned d = 0; d < DOC_COUNT; d++) {
+        x->room[d] = SMALL_ROOM;
+        x->text[d] = malloc(x->room[d]);
+    }
+    x->run.text = (struct rules_text){malloc(RULES_TEXT_ROOM), 0, RULES_TEXT_ROOM};
+    x->run.doc = x->doc;
+    if (x->text[DOC_BODY] && x->text[DOC_CLAIMS] && x->text[DOC_QUERY] && x->run.text.p)
+        return x;
+    rules_scratch_free(x);
+    return NULL;
+}
+
+void rules_scratch_free(struct rules_scratch *x)
+{
+    if (!x)
+        return;
+    for (unsigned d = 0; d < DOC_COUNT; d++) {
+        free(x->doc[d].v);
+        free(x->text[d]);
+    }
+    free(x->run.text.p);
+    free(x);
+}
+
+static bool grow_values(struct rules_scratch *x, unsigned d, size_t n)
+{
+    struct body_value *v;
+
+    if (n <= x->values[d])
+        return true;
+    v = realloc(x->doc[d].v, n * sizeof(*v));
+    if (!v)
+        return false;
+    x->doc[d].v = v;
+    x->values[d] = n;
+    return true;
+}
+
+static bool grow_text(struct rules_scratch *x, unsigned d, size_t n)
+{
+    char *p;
+
+    if (n <= x->room[d])
+        return true;
+    p = realloc(x->text[d], n);
+    if (!p)
+        return false;
+    x->text[d] = p;
+    x->room[d] = n;
+    return true;
+}
+
+bool rules_scratch_adopt(struct rules_scratch *x, const struct rules_set *s)
+{
+    for (unsigned d = 0; d < DOC_COUNT; d++)
+        if (!grow_values(x, d, s->most_paths[d]) ||
+            !grow_text(x, d, (d == DOC_BODY ? s->most_body : SMALL_ROOM) + s->most_state[d] + 64))
+            return false;
+    return true;
+}
+
+static void read_document(struct rules_scratch *x, const struct rules_plan *p, enum rules_doc d,
+                          enum body_type type, struct span text)
+{
+    x->run.form[d] = type == BODY_FORM;
+    x->doc[d].count = p->npaths[d];
+    if (p->npaths[d])
+        body_read(p->paths[d], type, text, span_of(x->text[d], x->room[d]), &x->doc[d]);
+}
+
+static void read_documents(struct rules_scratch *x, const struct rules_plan *p,
+                           const struct rules_call *c)
+{
+    struct span claims = c->caller->claims;
+
+    if (c->body_problem == BODY_PROBLEM_NONE) {
+        read_document(x, p, DOC_BODY, c->body_type, c->body);
+    } else {
+        x->doc[DOC_BODY].count = p->npaths[DOC_BODY];
+        body_unreadable(c->body_problem, &x->doc[DOC_BODY]);
+    }
+    read_document(x, p, DOC_CLAIMS, claims.n ? BODY_JSON : BODY_NONE, claims);
+    read_document(x, p, DOC_QUERY, c->head->query.n ? BODY_FORM : BODY_NONE, c->head->query);
+}
+
+/* Unknown counts against the call: it makes a rule that blocks or holds match, and never one that
+ * allows. */
+static bool matches(struct rules_run *r, const struct rules_candidate *c, uint64_t now_ns,
+                    bool *unknown)
+{
+    const struct rules_rule *rule = c->rule;
+    struct rules_value v;
+
+    *unknown = false;
+    if (rule->then == RULES_ALLOW && rule->expires_ns && now_ns >= rule->expires_ns)
+        return false;
+    if (!c->when)
+        return true;
+    for (unsigned d = 0; d < DOC_COUNT; d++)
+        r->slots[d] = c->slots[d];
+    v = rules_eval(c->when, r);
+    if (v.kind == VALUE_BOOL)
+        return v.boolean;
+    *unknown = true;
+    return rule->then != RULES_ALLOW;
+}
+
+/* Candidates come strictest first and by id, so the first that counts is the reason. */
+static void note(struct rules_verdict *v, const struct rules_rule *rule, bool unknown)
+{
+    bool reported = rule->mode == RULES_REPORT;
+
+    if (v->nmatched < RULES_MATCHED_MAX)
+        v->matched[v->nmatched++] = (struct rules_matched){rule, unknown, reported};
+    else
+        v->more++;
+    if (reported || v->rule)
+        return;
+    v->rule = rule;
+    v->decision = rule->then;
+    v->unknown = unknown;
+}
+
+void rules_decide(const struct rules_set *s, struct rules_scratch *x, const struct rules_call *call,
+                  struct rules_verdict *v)
+{
+    const struct rules_plan *p = s->plan[call->function->index];
+    bool unknown;
+
+    v->decision = RULES_BLOCK;
+    v->rule = NULL;
+    v->unknown = false;
+    v->nmatched = v->more = 0;
+    x->run.call = call;
+    read_documents(x, p, call);
+    for (unsigned i = 0; i < p->n; i++)
+        if (matches(&x->run, &p->candidates[i], call->now_ns, &unknown))
+            note(v, p->candidates[i].rule, unknown);
+    x->run.call = NULL;
+}

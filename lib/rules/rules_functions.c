@@ -1,0 +1,135 @@
+/* "POST /v1/charges/{charge}/capture": a method and a template of path segments. */
+#include "rules_internal.h"
+
+static bool is_upper(char c)
+{
+    return c >= 'A' && c <= 'Z';
+}
+
+static bool is_unreserved(int c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           (c > 0 && strchr("-._~", c));
+}
+
+static int upper_hex(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* Paths are looked up in their normal form (RFC 3986 6.2.2): escapes in upper case, and none for
+ * characters that need none. A template in another form would never match: say so. */
+static const char *segment_fault(struct span s)
+{
+    int high, low;
+
+    if (span_eq(s, SPAN_LIT(".")) || span_eq(s, SPAN_LIT("..")))
+        return "has a segment `.` or `..`, which no path has once it is normalised";
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+
+        if (c == '%') {
+            high = i + 2 < s.n ? upper_hex(s.p[i + 1]) : -1;
+            low = high >= 0 ? upper_hex(s.p[i + 2]) : -1;
+            if (low < 0)
+                return "has an escape that is not % and two upper-case hexadecimal digits";
+            if (is_unreserved(high * 16 + low))
+                return "escapes a character that needs no escape";
+            i += 2;
+        } else if (c == '{' || c == '}' || c == '*') {
+            return "has a parameter or `*` that is only part of a segment; both take a whole one";
+        } else if (!is_unreserved(c) && !(c > 0 && strchr("!$&'()+,;=:@", c))) {
+            return "has a character that must be percent-encoded in a path";
+        }
+    }
+    return NULL;
+}
+
+static const char *add_param(struct rules_loader *l, struct rules_route *r, struct span name)
+{
+    if (!rules_is_name(name, false))
+        return "has a parameter whose name is not made of letters, digits, _ and -";
+    for (unsigned i = 0; i < r->nparams; i++)
+        if (span_eq(r->param[i], name))
+            return "names one parameter twice";
+    if (r->nparams == RULES_PARAMS_MAX)
+        return "has more than 16 parameters";
+    r->param[r->nparams] = arena_span(&l->set->mem, name);
+    r->param_segment[r->nparams++] = (uint8_t)r->nsegments;
+    return NULL;
+}
+
+static const char *add_segment(struct rules_loader *l, struct rules_route *r, struct span s)
+{
+    const char *fault = NULL;
+
+    if (s.n == 0)
+        return "has an empty segment or ends in `/`, which means nothing here";
+    if (r->rest)
+        return "goes on after `**`, which takes everything";
+    if (span_eq(s, SPAN_LIT("**"))) {
+        r->rest = true;
+        return NULL;
+    }
+    if (r->nsegments == RULES_SEGMENTS_MAX)
+        return "has more than 32 segments";
+    if (s.p[0] == '{' && s.p[s.n - 1] == '}')
+        fault = add_param(l, r, span_of(s.p + 1, s.n - 2));
+    else if (!span_eq(s, SPAN_LIT("*")) && !(fault = segment_fault(s)))
+        r->segment[r->nsegments] = arena_span(&l->set->mem, s);
+    r->nsegments++;
+    return fault;
+}
+
+static const char *read_path(struct rules_loader *l, struct rules_route *r, struct span path)
+{
+    const char *fault = NULL;
+    struct span rest = span_from(path, 1);
+
+    if (path.n == 0 || path.p[0] != '/')
+        return "must begin with `/`";
+    if (path.n > 2048)
+        return "is longer than 2048 bytes";
+    if (memchr(path.p, '?', path.n) || memchr(path.p, '#', path.n))
+        return "has a query; a function is told by its path, the query is read in `when`";
+    while (rest.n && rest.p && !fault)
+        fault = add_segment(l, r, span_cut(&rest, '/'));
+    if (!fault && path.n > 1 && path.p[path.n - 1] == '/')
+        fault = add_segment(l, r, SPAN_NONE);
+    return fault;
+}
+
+static const char *method_fault(struct span m)
+{
+    if (m.n == 0 || m.n > 20)
+        return "a function is written as METHOD /path";
+    for (size_t i = 0; i < m.n; i++)
+        if (!is_upper(m.p[i]) && m.p[i] != '-')
+            return "a method is written in upper case, as in POST /v1/refunds";
+    return NULL;
+}
+
+struct rules_route *rules_read_route(struct rules_loader *l, const struct yaml_node *where)
+{
+    struct rules_route *r = arena_new(&l->set->mem, struct rules_route);
+    struct span text = yaml_text(where), method = span_cut(&text, ' ');
+    const char *fault = method_fault(method);
+
+    if (!fault && !text.p)
+        fault = "a function is written as METHOD /path";
+    if (fault) {
+        diag_error(l->d, yaml_place(where), "%s", fault);
+        return NULL;
+    }
+    text = span_trim(text);
+    fault = read_path(l, r, text);
+    if (fault) {
+        diag_error(l->d, yaml_place_in(where, (size_t)(text.p - yaml_text(where).p)), "the path %s",
+                   fault);
+        return NULL;
+    }
+    r->method = arena_span(&l->set->mem, method);
+    r->path = arena_span(&l->set->mem, text);
+    r->place = rules_keep_place(l->set, yaml_place(where));
+    return r;
+}

@@ -1,0 +1,273 @@
+/* Path templates -> a deterministic automaton over path segments, one for each method.
+ *
+ * The templates first make a trie, in which a segment may lead on by its text, by `{name}`, or into
+ * `**`. Several of these ways may be open at once, and the most specific that ends well must win,
+ * compared from left to right. The subset construction keeps the open ways as an ordered list, most
+ * specific first, and makes one state of each list that can occur; then a lookup takes exactly one
+ * step a segment, whatever stands in the path. */
+#include "rules_internal.h"
+
+#include <stdlib.h>
+
+#define WORK_MAX (4u << 20) /* states and edges of one connection */
+
+struct edge {
+    struct span text;
+    const struct state *to;
+};
+
+struct state {
+    const struct rules_route *accept; /* if the path ends here */
+    const struct edge *edges;         /* by text */
+    size_t nedges;
+    const struct state *other; /* any other segment; NULL: no template goes on */
+};
+
+struct rules_index {
+    struct rules_map methods; /* -> struct state */
+};
+
+struct trie {
+    struct rules_map literals;
+    struct rules_list children; /* those of `literals` */
+    struct span text;
+    struct trie *param, *rest;
+    const struct rules_route *end;
+    bool loops; /* `**`: stays, whatever comes */
+};
+
+struct builder {
+    struct rules_loader *l;
+    struct rules_map tries;  /* method -> struct trie */
+    struct rules_list roots; /* their methods' first routes, beside the tries */
+    struct rules_map states; /* list of open ways, as bytes -> struct state */
+    size_t work;
+};
+
+/* --------------------------------------------------------------- the trie */
+
+static struct trie *child(struct builder *b, struct trie *t, struct span text)
+{
+    struct trie *c = text.p ? rules_map_get(&t->literals, text) : t->param;
+
+    if (c)
+        return c;
+    c = arena_new(&b->l->tmp, struct trie);
+    c->text = text;
+    if (text.p) {
+        rules_map_put(&t->literals, &b->l->tmp, text, c);
+        rules_list_add(&t->children, &b->l->tmp, c);
+    } else {
+        t->param = c;
+    }
+    return c;
+}
+
+static void complain_tie(struct builder *b, const struct rules_route *r,
+                         const struct rules_route *first)
+{
+    diag_error(b->l->d, r->place,
+               "`%.*s %.*s` of %.*s ties with `%.*s %.*s` of %.*s (%s:%u): neither path is more "
+               "specific",
+               SPAN_ARG(r->method), SPAN_ARG(r->path), SPAN_ARG(r->owner->name),
+               SPAN_ARG(first->method), SPAN_ARG(first->path), SPAN_ARG(first->owner->name),
+               first->place.file, first->place.line);
+}
+
+static void insert(struct builder *b, const struct rules_route *r)
+{
+    struct trie *t = rules_map_get(&b->tries, r->method);
+
+    if (!t) {
+        t = arena_new(&b->l->tmp, struct trie);
+        rules_map_put(&b->tries, &b->l->tmp, r->method, t);
+        rules_list_add(&b->roots, &b->l->tmp, (void *)(uintptr_t)r);
+    }
+    for (unsigned i = 0; i < r->nsegments; i++)
+        t = child(b, t, r->segment[i]);
+    if (r->rest) {
+        if (!t->rest)
+            t->rest = arena_new(&b->l->tmp, struct trie);
+        t = t->rest;
+        t->loops = true;
+    }
+    if (t->end)
+        complain_tie(b, r, t->end);
+    else
+        t->end = r;
+}
+
+/* --------------------------------------------------------- the automaton */
+
+/* Open ways, most specific first. Nothing after a `**` can ever win, so it closes the list. */
+struct ways {
+    const struct trie **at;
+    size_t n;
+    bool closed;
+};
+
+static struct ways ways_new(struct builder *b, size_t before)
+{
+    /* Each way leads on to at most its text, its parameter, and the `**` of both. */
+    return (struct ways){arena_array(&b->l->tmp, const struct trie *, before * 4 + 2), 0, false};
+}
+
+static void open_way(struct ways *w, const struct trie *t)
+{
+    if (!t || w->closed)
+        return;
+    w->at[w->n++] = t;
+    if (!t->loops && t->rest)
+        w->at[w->n++] = t->rest;
+    w->closed = t->loops || t->rest;
+}
+
+static struct ways step(struct builder *b, const struct ways *from, struct span text)
+{
+    struct ways to = ways_new(b, from->n);
+
+    for (size_t i = 0; i < from->n; i++) {
+        const struct trie *t = from->at[i];
+
+        if (text.p)
+            open_way(&to, rules_map_get(&t->literals, text));
+        open_way(&to, t->param);
+        if (t->loops)
+            open_way(&to, t);
+    }
+    return to;
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return span_cmp(((const struct edge *)a)->text, ((const struct edge *)b)->text);
+}
+
+/* Every text that one of the ways knows, once, in order. */
+static struct edge *labels(struct builder *b, const struct ways *w, size_t *count)
+{
+    size_t room = 0, n = 0, kept = 0;
+    struct edge *e;
+
+    for (size_t i = 0; i < w->n; i++)
+        room += w->at[i]->children.n;
+    e = arena_array(&b->l->set->mem, struct edge, room ? room : 1);
+    for (size_t i = 0; i < w->n; i++)
+        for (size_t k = 0; k < w->at[i]->children.n; k++)
+            e[n++].text = ((const struct trie *)w->at[i]->children.at[k])->text;
+    if (n)
+        qsort(e, n, sizeof(*e), by_text);
+    for (size_t i = 0; i < n; i++)
+        if (kept == 0 || !span_eq(e[kept - 1].text, e[i].text))
+            e[kept++] = e[i];
+    *count = kept;
+    return e;
+}
+
+/* NULL when there is no open way, or too much work (b->work tells). */
+static const struct state *state_for(struct builder *b, const struct ways *w)
+{
+    struct span key = span_of(w->at, w->n * sizeof(*w->at));
+    struct state *s = w->n ? rules_map_get(&b->states, key) : NULL;
+    struct edge *e;
+    struct ways to;
+
+    if (w->n == 0 || s)
+        return s;
+    s = arena_new(&b->l->set->mem, struct state);
+    rules_map_put(&b->states, &b->l->tmp, key, s);
+    for (size_t i = 0; i < w->n && !s->accept; i++)
+        s->accept = w->at[i]->end;
+    s->edges = e = labels(b, w, &s->nedges);
+    b->work += s->nedges + 1;
+    for (size_t i = 0; i < s->nedges && b->work < WORK_MAX; i++) {
+        to = step(b, w, e[i].text);
+        e[i].to = state_for(b, &to);
+    }
+    to = step(b, w, SPAN_NONE);
+    s->other = b->work < WORK_MAX ? state_for(b, &to) : NULL;
+    return s;
+}
+
+static void build_method(struct builder *b, struct rules_index *x, struct span method)
+{
+    struct ways w = ways_new(b, 1);
+    const struct state *start;
+
+    open_way(&w, rules_map_get(&b->tries, method));
+    b->states = (struct rules_map){0};
+    start = state_for(b, &w);
+    rules_map_put(&x->methods, &b->l->set->mem, method, (void *)(uintptr_t)start);
+}
+
+struct rules_index *rules_index_build(struct rules_loader *l, struct rules_route **routes, size_t n,
+                                      struct place where)
+{
+    struct builder b = {.l = l};
+    struct rules_index *x = arena_new(&l->set->mem, struct rules_index);
+
+    for (size_t i = 0; i < n; i++)
+        insert(&b, routes[i]);
+    for (size_t i = 0; i < b.roots.n; i++)
+        build_method(&b, x, ((const struct rules_route *)b.roots.at[i])->method);
+    if (b.work < WORK_MAX)
+        return x;
+    diag_error(l->d, where, "the paths of this connection overlap in too many ways");
+    return NULL;
+}
+
+/* -------------------------------------------------------------- the lookup */
+
+static const struct state *next_state(const struct state *s, struct span text)
+{
+    size_t low = 0, high = s->nedges;
+
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        int c = span_cmp(s->edges[mid].text, text);
+
+        if (c == 0)
+            return s->edges[mid].to;
+        if (c < 0)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return s->other;
+}
+
+static void fill_params(const struct rules_route *r, const struct span *segment,
+                        struct rules_params *out)
+{
+    out->n = r->nparams;
+    for (unsigned i = 0; i < r->nparams; i++) {
+        out->p[i].name = r->param[i];
+        out->p[i].value = segment[r->param_segment[i]];
+    }
+}
+
+const struct rules_route *rules_index_find(const struct rules_index *x, struct span method,
+                                           struct span path, struct rules_params *params)
+{
+    const struct state *s = rules_map_get(&x->methods, method);
+    struct span segment[RULES_SEGMENTS_MAX], rest, one;
+    unsigned n = 0;
+    bool root = path.n == 1;
+
+    params->n = 0;
+    if (!s || path.n == 0 || path.p[0] != '/')
+        return NULL;
+    if (!root && path.p[path.n - 1] == '/') /* many vendors take it for the same path */
+        path.n--;
+    rest = span_from(path, 1);
+    while (rest.p && !root) {
+        one = span_cut(&rest, '/');
+        if (one.n == 0 || !(s = next_state(s, one)))
+            return NULL;
+        if (n < RULES_SEGMENTS_MAX)
+            segment[n++] = one;
+    }
+    if (s->accept)
+        fill_params(s->accept, segment, params);
+    return s->accept;
+}

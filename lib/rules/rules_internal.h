@@ -1,0 +1,474 @@
+/* What the parts of the rules library share with each other, and with its tests, and with nobody
+ * else.
+ *
+ *   rules_load.c         the directory, the sections, the finished set
+ *   rules_connections.c  `connections`           rules_functions.c  methods and path templates
+ *   rules_index.c        templates -> one automaton a method; the lookup
+ *   rules_rules.c        `rules`                 rules_plan.c       candidates a function
+ *   rules_masks.c        `detectors`, `masks`    rules_issuers.c    `issuers`, `sources`
+ *   rules_lex.c rules_parse.c rules_names.c rules_check.c rules_emit.c   `when` -> a flat program
+ *   rules_value.c rules_json.c rules_eval.c                         running one
+ *   rules_decide.c       the decision            rules_expr.c       expressions over claims
+ *   rules_read.c rules_time.c rules_map.c        keys, dates, tables */
+#ifndef RULES_INTERNAL_H
+#define RULES_INTERNAL_H
+
+#include "rules/rules.h"
+
+/* Nanoseconds. Not base/clock.h's NS_PER_S: DPDK's headers define that name again, as an int. */
+#define RULES_SECOND ((uint64_t)1000000000)
+
+#define RULES_FILES_MAX       1000
+#define RULES_MAX             10000
+#define RULES_CONNECTIONS_MAX 500
+#define RULES_FUNCTIONS_MAX   20000 /* the unlisted ones apart */
+#define RULES_HOSTS_MAX       64    /* a connection */
+#define RULES_SOURCES_MAX     4096
+#define RULES_ISSUERS_MAX     64
+#define RULES_MASKS_MAX       1000
+#define RULES_SEGMENTS_MAX    32 /* of a path template */
+#define RULES_ROUTES_MAX      16 /* of one function */
+#define RULES_NAME_MAX        128
+#define RULES_CANDIDATES_MAX  (16u << 20) /* over all plans */
+
+#define RULES_EXPR_MAX  ((size_t)16 << 10) /* bytes of one expression */
+#define RULES_NODES_MAX 2000               /* of its tree */
+#define RULES_DEPTH_MAX 64                 /* of its parentheses, and of a path */
+#define RULES_STACK     96                 /* values that a program may have at once */
+#define RULES_TEXT_ROOM ((size_t)64 << 10) /* text that one condition may put together */
+
+/* ------------------------------------------------------------------ values */
+
+enum rules_value_kind {
+    VALUE_UNKNOWN, /* there, but not to be read in one way; or not computable */
+    VALUE_MISSING, /* readable and not there: unknown to everything but has() */
+    VALUE_NULL,
+    VALUE_BOOL,
+    VALUE_NUMBER, /* `text` is a number in RFC 8259 grammar */
+    VALUE_STRING,
+    VALUE_FORM,  /* a form value written as a number: a number beside numbers, else a string */
+    VALUE_TIME,  /* `ns` */
+    VALUE_SPANS, /* a list of strings: `spans`, `n` */
+    VALUE_ITEMS, /* a list of constants: `items`, `n` */
+    VALUE_ARRAY, /* a JSON array: `text` is its raw bytes, or no bytes in a form; `n` */
+    VALUE_OBJECT,
+};
+
+struct rules_value {
+    enum rules_value_kind kind;
+    bool boolean;
+    bool literal; /* a `null` that the rule itself says: a test for null, not a value */
+    unsigned n;
+    struct span text;
+    union {
+        const struct span *spans;
+        const struct rules_value *items;
+        uint64_t ns;
+    };
+};
+
+#define VALUE_OF(k) ((struct rules_value){.kind = (k)})
+
+static inline struct rules_value value_bool(bool b)
+{
+    return (struct rules_value){.kind = VALUE_BOOL, .boolean = b};
+}
+
+enum rules_cmp { CMP_EQ, CMP_NE, CMP_LT, CMP_LE, CMP_GT, CMP_GE };
+
+/* What a condition says. */
+enum rules_truth { TRUTH_NO, TRUTH_YES, TRUTH_UNKNOWN };
+
+static inline enum rules_truth truth_of(bool b)
+{
+    return b ? TRUTH_YES : TRUTH_NO;
+}
+
+/* Text that a running condition makes: nothing is freed, it is emptied before each condition. */
+struct rules_text {
+    char *p;
+    size_t used, room;
+};
+char *rules_text_take(struct rules_text *t, size_t n); /* NULL when spent */
+
+enum rules_truth rules_value_cmp(enum rules_cmp op, const struct rules_value *a,
+                                 const struct rules_value *b);
+enum rules_truth rules_value_in(const struct rules_value *a, const struct rules_value *list,
+                                struct rules_text *t);
+struct rules_value rules_value_size(const struct rules_value *a, struct rules_text *t);
+struct rules_value rules_value_add(const struct rules_value *a, const struct rules_value *b,
+                                   struct rules_text *t);
+bool rules_value_text(const struct rules_value *v, struct span *out); /* STRING or FORM */
+struct rules_value rules_value_u64(uint64_t v, struct rules_text *t);
+void rules_value_read(const struct body_value *v, bool form, struct rules_value *out);
+
+/* Takes one element from a JSON array that has been validated. `*rest` starts as the whole array
+ * with its brackets. Strings are unescaped into `t`. False at the end. */
+bool rules_json_next(struct span *rest, struct rules_text *t, struct rules_value *out);
+
+/* -------------------------------------------------------------- expressions */
+
+/* Documents that an expression may look into, each through one set of compiled paths. */
+enum rules_doc { DOC_BODY, DOC_CLAIMS, DOC_QUERY, DOC_COUNT };
+
+/* The body library notes some bytes in its scratch for each step of a path. A step is written with
+ * at least one byte. */
+static inline size_t rules_path_state(struct span path)
+{
+    return 32 * (path.n + 1);
+}
+
+enum rules_type {
+    TYPE_DYN, /* known only when the call is there */
+    TYPE_BOOL,
+    TYPE_NUMBER,
+    TYPE_STRING,
+    TYPE_NULL,
+    TYPE_TIME,
+    TYPE_LIST, /* `elem` says of what */
+};
+
+/* What a name in an expression stands for. */
+enum rules_ref {
+    REF_DOC, /* doc, slot */
+    REF_HEADER,
+    REF_PARAM,
+    REF_CALLER_ID,
+    REF_CALLER_ISSUER,
+    REF_CALLER_METHOD,
+    REF_CALLER_ADDRESS,
+    REF_CALLER_GROUPS,
+    REF_CONNECTION,
+    REF_FUNCTION,
+    REF_REQUEST_METHOD,
+    REF_REQUEST_PATH,
+    REF_REQUEST_SIZE,
+    REF_NOW,
+};
+
+enum rules_ast_kind {
+    AST_LITERAL, /* value */
+    AST_LIST,    /* args: literals */
+    AST_NAME,    /* text */
+    AST_FIELD,   /* a, text */
+    AST_INDEX,   /* a, b */
+    AST_REF,     /* what NAME, FIELD and INDEX become when checked: ref, doc, slot, text */
+    AST_NOT,
+    AST_AND,
+    AST_OR,
+    AST_CMP, /* cmp */
+    AST_IN,
+    AST_ADD,
+    AST_CALL,   /* text(args) */
+    AST_METHOD, /* a.text(args) */
+    /* What CALL and METHOD become when checked; operands in a, b. */
+    AST_HAS,
+    AST_SIZE,
+    AST_STARTS,
+    AST_ENDS,
+    AST_CONTAINS,
+};
+
+struct rules_ast {
+    enum rules_ast_kind kind;
+    unsigned at; /* byte in the expression, for complaints */
+    enum rules_type type, elem;
+    struct rules_ast *a, *b;
+    struct rules_ast **args;
+    unsigned nargs;
+    enum rules_cmp cmp;
+    struct span text;
+    struct rules_value value;
+    enum rules_ref ref;
+    enum rules_doc doc;
+    unsigned slot;
+};
+
+/* Where an expression stands, and where complaints go. */
+struct rules_source_text {
+    struct span text;
+    const struct yaml_node *node; /* NULL: `file` names the place */
+    const char *file;
+    struct diags *d;
+};
+void rules_expr_error(const struct rules_source_text *src, unsigned at, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+enum rules_token_kind { TOKEN_END, TOKEN_NAME, TOKEN_NUMBER, TOKEN_STRING, TOKEN_PUNCT, TOKEN_BAD };
+
+/* Punctuators by their characters: '&' stands for &&, '|' for ||, 'E' ==, 'N' !=, 'L' <=, 'G' >=.
+ */
+struct rules_token {
+    enum rules_token_kind kind;
+    char punct;
+    unsigned at;
+    struct span text; /* a string's is unescaped */
+};
+
+struct rules_lexer {
+    const struct rules_source_text *src;
+    struct arena *mem;
+    size_t pos;
+};
+/* TOKEN_BAD after a complaint. */
+struct rules_token rules_lex(struct rules_lexer *l);
+
+/* NULL after a complaint. */
+struct rules_ast *rules_parse(const struct rules_source_text *src, struct arena *mem);
+
+enum rules_scope { SCOPE_CALL, SCOPE_CLAIMS }; /* names of a rule; of an issuer */
+
+/* The paths that one expression reads, by document: the slot is the place in the list. */
+struct rules_paths {
+    struct span *path[DOC_COUNT];
+    unsigned n[DOC_COUNT], room[DOC_COUNT];
+    struct span *param; /* names of path parameters it uses, with where */
+    unsigned *param_at;
+    unsigned nparam;
+};
+
+/* Resolves names, checks types, fills `paths`. False after complaints. */
+bool rules_check(const struct rules_source_text *src, enum rules_scope scope, struct arena *mem,
+                 struct rules_ast *ast, struct rules_paths *paths);
+const char *rules_type_name(enum rules_type t); /* "a number" */
+
+enum rules_op {
+    OP_CONST, /* arg: constant */
+    OP_REF,   /* x: enum rules_ref; arg: constant holding the name (HEADER, PARAM) */
+    OP_DOC,   /* x: enum rules_doc; arg: slot */
+    OP_HAS,
+    OP_NOT,
+    OP_AND,
+    OP_OR,
+    OP_JUMP_FALSE, /* arg: where to, if the top is false; the top stays */
+    OP_JUMP_TRUE,
+    OP_CMP, /* x: enum rules_cmp */
+    OP_IN,
+    OP_ADD,
+    OP_SIZE,
+    OP_STARTS,
+    OP_ENDS,
+    OP_CONTAINS,
+};
+
+struct rules_instr {
+    uint8_t op, x;
+    uint16_t arg;
+};
+
+/* Jumps lead forward only: a program of n instructions takes at most n steps. */
+struct rules_expr {
+    const struct rules_instr *code;
+    unsigned ncode;
+    const struct rules_value *constants;
+    struct rules_paths paths;
+    struct body_paths *claims; /* issuers' expressions: their own compiled paths */
+    const uint16_t *slots;
+    enum rules_type type;
+};
+
+/* NULL when it needs more stack or constants than a program may have (after a complaint). */
+struct rules_expr *rules_emit(const struct rules_source_text *src, struct arena *mem,
+                              const struct rules_ast *ast, const struct rules_paths *paths);
+
+/* Text to program: parse, check, emit. `want` is what it must give (TYPE_DYN passes for all).
+ * NULL after complaints. */
+struct rules_expr *rules_compile(const struct rules_source_text *src, enum rules_scope scope,
+                                 enum rules_type want, struct arena *mem);
+
+/* What an expression runs on. */
+struct rules_run {
+    const struct rules_call *call;    /* NULL for issuers' expressions */
+    const struct body_values *doc;    /* by enum rules_doc */
+    const uint16_t *slots[DOC_COUNT]; /* expression's slot -> index into doc[].v */
+    bool form[DOC_COUNT];             /* the document is a form */
+    struct rules_text text;
+    struct rules_value stack[RULES_STACK];
+};
+struct rules_value rules_eval(const struct rules_expr *e, struct rules_run *r);
+
+/* -------------------------------------------------------------- the set */
+
+struct rules_candidate {
+    const struct rules_rule *rule;
+    const struct rules_expr *when; /* NULL: always */
+    const uint16_t *slots[DOC_COUNT];
+};
+
+/* What is judged for a function; functions under the same rules share one. */
+struct rules_plan {
+    const struct rules_candidate *candidates; /* strictest first, then by id */
+    unsigned n;
+    struct body_paths *paths[DOC_COUNT]; /* NULL: that document is not looked into */
+    unsigned npaths[DOC_COUNT];
+    size_t state[DOC_COUNT]; /* scratch that reading takes beside the texts */
+    bool needs_body;
+};
+
+struct rules_detector {
+    struct span name, pattern, check;
+    struct place place;
+};
+
+/* One way to reach a function. */
+struct rules_route {
+    struct rules_function *function; /* set when the functions have found their places */
+    struct rules_pending_function *owner;
+    struct span method, path;
+    struct span segment[RULES_SEGMENTS_MAX]; /* literal text; p == NULL: any one segment */
+    unsigned nsegments;
+    bool rest; /* ends in `**` */
+    struct span param[RULES_PARAMS_MAX];
+    uint8_t param_segment[RULES_PARAMS_MAX];
+    unsigned nparams;
+    struct place place;
+};
+
+struct rules_index; /* by method */
+
+struct rules_map_entry {
+    struct span key;
+    void *value;
+};
+/* A table by text; memory of an arena; built, then only read. */
+struct rules_map {
+    struct rules_map_entry *slot;
+    size_t n, room; /* room: 0 or a power of two */
+};
+/* NULL if it was put in; else what was there, unchanged. */
+void *rules_map_put(struct rules_map *m, struct arena *mem, struct span key, void *value);
+void *rules_map_get(const struct rules_map *m, struct span key);
+
+struct rules_set {
+    struct arena mem;
+    uint8_t hash[RULES_HASH];
+    struct rules_rule *rules;
+    unsigned nrules;
+    struct rules_connection *connections;
+    const struct rules_index **index; /* by connection */
+    unsigned nconnections;
+    struct rules_function *functions;
+    const struct rules_plan **plan; /* by function */
+    unsigned nfunctions;
+    struct rules_issuer *issuers;
+    unsigned nissuers;
+    struct rules_source *sources; /* longest prefix first */
+    unsigned nsources;
+    struct rules_map by_prefix; /* -> struct rules_source */
+    uint8_t length[129];        /* prefix lengths in use, the longest first */
+    unsigned nlengths;
+    struct rules_detector *detectors; /* by name, after the known ones */
+    unsigned ndetectors;
+    struct rules_map hosts; /* -> struct rules_connection */
+    unsigned most_paths[DOC_COUNT];
+    size_t most_state[DOC_COUNT];
+    size_t most_body;
+};
+
+/* -------------------------------------------------------------- loading */
+
+struct rules_list {
+    void **at;
+    size_t n, room;
+};
+void rules_list_add(struct rules_list *l, struct arena *mem, void *item);
+
+struct rules_pending_function {
+    struct span name; /* full */
+    struct rules_pending_connection *connection;
+    struct rules_route *routes[RULES_ROUTES_MAX];
+    unsigned nroutes;
+    struct rules_function *final;
+    bool unlisted;
+};
+
+struct rules_pending_connection {
+    struct rules_connection pub;
+    struct rules_list functions; /* rules_pending_function */
+    const struct yaml_node *node;
+    struct place place;
+};
+
+struct rules_pending_rule {
+    struct rules_rule pub;
+    const struct yaml_node *node;
+    struct span *on;
+    const struct yaml_node **on_node;
+    unsigned non;
+    const struct rules_expr *when;
+    const struct yaml_node *when_node;
+    struct rules_rule *final;
+    bool expired;
+    size_t order; /* position in evaluation order */
+};
+
+struct rules_pending_mask {
+    const struct yaml_node *node;
+    const struct yaml_node *on, *find;
+    bool audit, caller;
+    enum match_keep keep;
+};
+
+struct rules_loader {
+    struct rules_set *set;
+    struct arena tmp; /* lives until loading is over */
+    struct diags *d;
+    const char *directory;
+    uint64_t now_ns;
+    struct rules_list docs; /* struct yaml_doc */
+    struct rules_list connections, rules, masks, issuers, sources, detectors;
+    struct rules_map connection_names, host_names, rule_ids, mask_ids, issuer_names, issuer_urls,
+        source_names, source_prefixes, detector_names;
+    struct rules_function **all; /* the finished functions, in order */
+    size_t nfunctions;
+};
+
+void rules_read_connections(struct rules_loader *l, const struct yaml_node *n);
+void rules_read_rules(struct rules_loader *l, const struct yaml_node *n);
+void rules_read_masks(struct rules_loader *l, const struct yaml_node *n);
+void rules_read_detectors(struct rules_loader *l, const struct yaml_node *n);
+void rules_read_issuers(struct rules_loader *l, const struct yaml_node *n);
+void rules_read_sources(struct rules_loader *l, const struct yaml_node *n);
+
+/* NULL after a complaint. `where` is the scalar "METHOD /path". */
+struct rules_route *rules_read_route(struct rules_loader *l, const struct yaml_node *where);
+
+/* From pending to final, in this order. */
+void rules_finish_connections(struct rules_loader *l); /* functions, index, hosts */
+void rules_finish_rules(struct rules_loader *l);       /* rules, conditions, plans */
+void rules_finish_masks(struct rules_loader *l);
+void rules_finish_issuers(struct rules_loader *l);
+
+void rules_build_plans(struct rules_loader *l, struct rules_pending_rule **rules, size_t n);
+
+/* An automaton for routes of one connection; complains about routes that tie. NULL if it would
+ * become too large (after a complaint). */
+struct rules_index *rules_index_build(struct rules_loader *l, struct rules_route **routes, size_t n,
+                                      struct place where);
+const struct rules_route *rules_index_find(const struct rules_index *x, struct span method,
+                                           struct span path, struct rules_params *params);
+
+/* Readers. Each complains where it must. */
+bool rules_is_name(struct span s, bool dots);
+bool rules_glob(struct span glob, struct span name); /* `*` is any run of characters */
+bool rules_glob_valid(struct span glob);
+bool rules_is_token(struct span s); /* RFC 9110 5.6.2 */
+/* Scalars under `key`: one, or a sequence of them. False if the key is missing or after complaints.
+ * Empty sequences only if `empty`. */
+bool rules_read_texts(struct rules_loader *l, const struct yaml_node *n, const char *key,
+                      bool required, bool empty, struct span **out, const struct yaml_node ***nodes,
+                      unsigned *count);
+bool rules_want_mapping(struct rules_loader *l, const struct yaml_node *n, const char *what);
+bool rules_want_sequence(struct rules_loader *l, const struct yaml_node *n, const char *what);
+/* Text without control characters; copied into the set. */
+bool rules_read_line(struct rules_loader *l, const struct yaml_node *n, const char *key,
+                     bool required, size_t most, struct span *out);
+struct place rules_keep_place(struct rules_set *s, struct place p);
+struct place rules_key_place(const struct yaml_node *n, const char *key);
+/* A key that this version knows of and refuses. */
+void rules_refuse(struct rules_loader *l, const struct yaml_node *n, const char *why);
+
+/* "2027-01-31" (to the end of that day, UTC) or an RFC 3339 time. */
+bool rules_time_parse(struct span text, bool date_only_ok, uint64_t *ns);
+
+#endif

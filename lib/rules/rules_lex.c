@@ -1,0 +1,254 @@
+/* Text of an expression -> tokens, in CEL's lexical grammar. */
+#include "rules_internal.h"
+
+#include <stdio.h>
+
+void rules_expr_error(const struct rules_source_text *src, unsigned at, const char *fmt, ...)
+{
+    struct place where;
+    char text[512];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    if (src->node)
+        where = yaml_place_in(src->node, at);
+    else
+        where = (struct place){src->file, 1, at + 1, src->text};
+    diag_error(src->d, where, "%s", text);
+}
+
+static bool is_digit(int c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static bool is_letter(int c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+}
+
+static int peek(const struct rules_lexer *l, size_t ahead)
+{
+    size_t i = l->pos + ahead;
+
+    return i < l->src->text.n ? (unsigned char)l->src->text.p[i] : -1;
+}
+
+static struct rules_token bad(struct rules_lexer *l, size_t at, const char *why)
+{
+    rules_expr_error(l->src, (unsigned)at, "%s", why);
+    return (struct rules_token){.kind = TOKEN_BAD, .at = (unsigned)at};
+}
+
+static void skip_space(struct rules_lexer *l)
+{
+    for (;;) {
+        int c = peek(l, 0);
+
+        if (c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f') {
+            l->pos++;
+        } else if (c == '/' && peek(l, 1) == '/') {
+            while (peek(l, 0) != -1 && peek(l, 0) != '\n')
+                l->pos++;
+        } else {
+            return;
+        }
+    }
+}
+
+/* ----------------------------------------------------------------- numbers */
+
+static void take_digits(struct rules_lexer *l)
+{
+    while (is_digit(peek(l, 0)))
+        l->pos++;
+}
+
+static bool take_exponent(struct rules_lexer *l)
+{
+    if (peek(l, 0) != 'e' && peek(l, 0) != 'E')
+        return true;
+    l->pos++;
+    if (peek(l, 0) == '+' || peek(l, 0) == '-')
+        l->pos++;
+    if (!is_digit(peek(l, 0)))
+        return false;
+    take_digits(l);
+    return true;
+}
+
+static struct rules_token lex_number(struct rules_lexer *l)
+{
+    size_t at = l->pos;
+    struct rules_token t = {.kind = TOKEN_NUMBER, .at = (unsigned)at};
+
+    if (peek(l, 0) == '0' && (peek(l, 1) == 'x' || peek(l, 1) == 'X'))
+        return bad(l, at, "hexadecimal numbers are not available in this version");
+    if (peek(l, 0) == '0' && is_digit(peek(l, 1)))
+        return bad(l, at, "a number has no leading zeros");
+    take_digits(l);
+    if (peek(l, 0) == '.' && is_digit(peek(l, 1))) {
+        l->pos++;
+        take_digits(l);
+    }
+    if (!take_exponent(l))
+        return bad(l, at, "a number's exponent needs digits");
+    if (is_letter(peek(l, 0)))
+        return bad(l, l->pos, "a letter stands right after a number");
+    t.text = arena_span(l->mem, span_of(l->src->text.p + at, l->pos - at));
+    if (t.text.p[0] == '.') /* CEL's .5 is 0.5 */
+        t.text = span_cstr(arena_printf(l->mem, "0%.*s", SPAN_ARG(t.text)));
+    return t;
+}
+
+/* ----------------------------------------------------------------- strings */
+
+static int hex_value(int c)
+{
+    if (is_digit(c))
+        return c - '0';
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static bool read_base(struct rules_lexer *l, unsigned n, unsigned base, uint32_t *cp)
+{
+    *cp = 0;
+    for (unsigned i = 0; i < n; i++) {
+        int v = hex_value(peek(l, 0));
+
+        if (v < 0 || (unsigned)v >= base)
+            return false;
+        *cp = *cp * base + (uint32_t)v;
+        l->pos++;
+    }
+    return *cp <= 0x10ffff && (*cp < 0xd800 || *cp > 0xdfff);
+}
+
+static void put_utf8(struct outbuf *o, uint32_t cp)
+{
+    if (cp < 0x80) {
+        outbuf_char(o, (char)cp);
+    } else if (cp < 0x800) {
+        outbuf_char(o, (char)(0xc0 | cp >> 6));
+        outbuf_char(o, (char)(0x80 | (cp & 63)));
+    } else if (cp < 0x10000) {
+        outbuf_char(o, (char)(0xe0 | cp >> 12));
+        outbuf_char(o, (char)(0x80 | (cp >> 6 & 63)));
+        outbuf_char(o, (char)(0x80 | (cp & 63)));
+    } else {
+        outbuf_char(o, (char)(0xf0 | cp >> 18));
+        outbuf_char(o, (char)(0x80 | (cp >> 12 & 63)));
+        outbuf_char(o, (char)(0x80 | (cp >> 6 & 63)));
+        outbuf_char(o, (char)(0x80 | (cp & 63)));
+    }
+}
+
+/* After the backslash. CEL counts \x and octal escapes as code points. */
+static bool lex_escape(struct rules_lexer *l, struct outbuf *o)
+{
+    static const char from[] = "\\\"'`?abfnrtv", to[] = "\\\"'`?\a\b\f\n\r\t\v";
+    int c = peek(l, 0);
+    const char *known = c > 0 ? memchr(from, c, sizeof(from) - 1) : NULL;
+    uint32_t cp = 0;
+    bool good;
+
+    if (c >= '0' && c <= '3') {
+        good = read_base(l, 3, 8, &cp);
+    } else {
+        l->pos++;
+        if (known)
+            cp = (unsigned char)to[known - from];
+        good = known || ((c == 'x' || c == 'X') && read_base(l, 2, 16, &cp)) ||
+               (c == 'u' && read_base(l, 4, 16, &cp)) || (c == 'U' && read_base(l, 8, 16, &cp));
+    }
+    if (good)
+        put_utf8(o, cp);
+    return good;
+}
+
+static struct rules_token lex_string(struct rules_lexer *l, bool raw)
+{
+    size_t at = l->pos, escape;
+    int quote = peek(l, 0), c;
+    struct rules_token t = {.kind = TOKEN_STRING, .at = (unsigned)at};
+    size_t room = l->src->text.n * 2; /* \u0080 is shorter than its escape; nothing grows */
+    struct outbuf o = outbuf_on(arena_alloc(l->mem, room), room);
+
+    if (peek(l, 1) == quote && peek(l, 2) == quote)
+        return bad(l, at, "triple-quoted strings are not available in this version");
+    l->pos++;
+    while ((c = peek(l, 0)) != quote) {
+        if (c == -1 || c == '\n' || c == '\r')
+            return bad(l, at, "this string does not end on its line");
+        escape = l->pos++;
+        if (c != '\\' || raw)
+            outbuf_char(&o, (char)c);
+        else if (!lex_escape(l, &o))
+            return bad(l, escape, "this escape is not known");
+    }
+    l->pos++;
+    t.text = outbuf_span(&o);
+    return t;
+}
+
+/* ------------------------------------------------------------- all the rest */
+
+static struct rules_token lex_punct(struct rules_lexer *l)
+{
+    static const struct {
+        char text[3], punct;
+    } two[] = {{"&&", '&'}, {"||", '|'}, {"==", 'E'}, {"!=", 'N'}, {"<=", 'L'}, {">=", 'G'}};
+    int c = peek(l, 0);
+    struct rules_token t = {.kind = TOKEN_PUNCT, .punct = (char)c, .at = (unsigned)l->pos};
+
+    for (size_t i = 0; i < sizeof(two) / sizeof(two[0]); i++) {
+        if (two[i].text[0] == c && two[i].text[1] == peek(l, 1)) {
+            t.punct = two[i].punct;
+            l->pos += 2;
+            return t;
+        }
+    }
+    if (c == '&' || c == '|' || c == '=')
+        return bad(l, l->pos,
+                   c == '&'   ? "write && for \"and\""
+                   : c == '|' ? "write || for \"or\""
+                              : "write == to compare");
+    if (!strchr("!<>()[]{}.,+-*/%?:", c))
+        return bad(l, l->pos, "this character has no meaning here");
+    l->pos++;
+    return t;
+}
+
+struct rules_token rules_lex(struct rules_lexer *l)
+{
+    struct rules_token t = {.kind = TOKEN_END};
+    size_t at;
+    int c;
+
+    skip_space(l);
+    at = l->pos;
+    c = peek(l, 0);
+    t.at = (unsigned)at;
+    if (c == -1)
+        return t;
+    if (c == 0)
+        return bad(l, at, "this character has no meaning here");
+    if (is_digit(c) || (c == '.' && is_digit(peek(l, 1))))
+        return lex_number(l);
+    if (c == '"' || c == '\'')
+        return lex_string(l, false);
+    if ((c == 'r' || c == 'R') && (peek(l, 1) == '"' || peek(l, 1) == '\'')) {
+        l->pos++;
+        return lex_string(l, true);
+    }
+    if (!is_letter(c))
+        return lex_punct(l);
+    while (is_letter(peek(l, 0)) || is_digit(peek(l, 0)))
+        l->pos++;
+    t.kind = TOKEN_NAME;
+    t.text = arena_span(l->mem, span_of(l->src->text.p + at, l->pos - at));
+    return t;
+}

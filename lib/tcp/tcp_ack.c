@@ -1,0 +1,91 @@
+/* Acknowledgements and windows that come in (RFC 9293 3.10.7.4, fifth check). */
+#include "tcp_internal.h"
+
+void window_received(struct tcp_conn *c, const struct tcp_in *s)
+{
+    uint32_t wnd = (uint32_t)s->wnd << ((s->flags & TH_SYN) ? 0 : c->snd_scale);
+    bool opened;
+
+    if (seq_lt(s->seq, c->snd_wl1) || (s->seq == c->snd_wl1 && seq_lt(s->ack, c->snd_wl2)))
+        return;
+    opened = seq_lt(c->snd_una + c->snd_wnd, s->ack + wnd);
+    c->snd_wnd = wnd;
+    c->snd_wl1 = s->seq;
+    c->snd_wl2 = s->ack;
+    c->snd_wnd_max = u32_max(c->snd_wnd_max, wnd);
+    if (opened && (c->sq_next || (c->flags & CF_FIN_QUEUED)))
+        conn_output_later(c);
+}
+
+/* Our FIN has been acknowledged. */
+static bool fin_acked(struct tcp_conn *c)
+{
+    switch (c->state) {
+    case TCP_FIN_WAIT_1:
+        c->state = TCP_FIN_WAIT_2;
+        if (conn_orphan(c))
+            conn_orphaned(c);
+        return true;
+    case TCP_CLOSING:
+        conn_time_wait(c);
+        return false;
+    case TCP_LAST_ACK:
+        conn_over(c, TCP_END_CLOSED);
+        return false;
+    default:
+        return true;
+    }
+}
+
+static void rtx_timer_after_ack(struct tcp_conn *c)
+{
+    if (c->snd_una == c->snd_max) {
+        timer_clear(c, TIMER_RTX);
+        c->flags &= ~(uint32_t)CF_PERSIST;
+    } else if (!(c->flags & CF_PERSIST)) {
+        timer_set(c, TIMER_RTX, c->t->now + rto_now(c));
+    }
+}
+
+static bool ack_new(struct tcp_conn *c, const struct tcp_in *s)
+{
+    uint32_t acked = s->ack - c->snd_una;
+
+    rtt_ack(c, s);
+    send_acked(c, s->ack);
+    c->rtx_count = 0;
+    if (c->flags & CF_PERSIST) /* it was a probe's byte: the window is open to us again */
+        c->rtx_shift = 0;
+    recover_ack(c, acked);
+    window_received(c, s);
+    rtx_timer_after_ack(c);
+    if (c->sq_next || ((c->flags & CF_FIN_QUEUED) && seq_leq(c->snd_nxt, c->snd_end)))
+        conn_output_later(c);
+    if ((c->flags & CF_FIN_QUEUED) && s->ack == c->snd_end + 1)
+        return fin_acked(c);
+    return true;
+}
+
+/* RFC 5681 2. What answers a window probe looks the same but tells of no loss. */
+static bool is_dup_ack(const struct tcp_conn *c, const struct tcp_in *s)
+{
+    return s->ack == c->snd_una && s->len == 0 && !(s->flags & (TH_SYN | TH_FIN)) &&
+           c->snd_una != c->snd_max && !(c->flags & CF_PERSIST) &&
+           ((uint32_t)s->wnd << c->snd_scale) == c->snd_wnd;
+}
+
+bool ack_received(struct tcp_conn *c, const struct tcp_in *s)
+{
+    if (seq_lt(c->snd_una, s->ack))
+        return ack_new(c, s);
+    if (seq_lt(s->ack, c->snd_una))
+        return true; /* old news */
+    if (is_dup_ack(c, s))
+        recover_dup_ack(c);
+    /* A peer that answers probes is alive, however long its window stays shut (RFC 1122 4.2.2.17);
+     * but with the owner gone there is nobody whose patience that would serve. */
+    if ((c->flags & CF_PERSIST) && (c->flags & CF_OWNED))
+        c->rtx_count = 0;
+    window_received(c, s);
+    return true;
+}

@@ -1,0 +1,264 @@
+/* What the parts of the TLS library share with each other (and their unit tests) and nobody else.
+ */
+#ifndef TLS_INTERNAL_H
+#define TLS_INTERNAL_H
+
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+
+#include "tls/tls.h"
+
+#define TLS_NAME_MAX   253   /* a DNS name in text, RFC 1035 2.3.4 less the root's label */
+#define TLS_RECORD_MAX 16384 /* RFC 8446 5.1 */
+#define TLS_TEXT_MAX   224
+
+/* ---- name.c */
+
+/* A DNS name as TLS carries it: LDH labels and underscore, no trailing dot, no IP literal. Lower
+ * case and NUL-terminated into `out`. False, and `out` empty, when it is anything else. */
+bool tls_name_read(struct span in, char out[TLS_NAME_MAX + 1]);
+
+/* ---- pem.c: files read at start-up */
+
+struct tls_blob {
+    unsigned char *p;
+    size_t n;
+};
+
+/* The whole file. `secret`: refused when group or others have any right to it. False after a
+ * complaint. */
+bool tls_file_read(const char *path, bool secret, struct tls_blob *out, struct diags *d);
+void tls_blob_wipe(struct tls_blob *b);
+/* Every CERTIFICATE of a PEM file, at least one, appended to `to`. False after a complaint. */
+bool tls_pem_certificates(const char *path, STACK_OF(X509) * to, struct diags *d);
+/* The key of a PEM file; NULL after a complaint. */
+EVP_PKEY *tls_pem_key(const char *path, struct diags *d);
+/* The oldest reason in OpenSSL's queue, which is emptied. */
+const char *tls_openssl_reason(void);
+
+/* ---- trust.c */
+
+/* The anchors of "system" or a bundle. NULL after complaints. */
+STACK_OF(X509) * tls_trust_load(const char *which, struct diags *d);
+
+/* ---- shared.c */
+
+#define TLS_TICKET_SEED 32
+
+struct tls_shared {
+    X509 *ca; /* the issuer of leaves */
+    EVP_PKEY *ca_key;
+    STACK_OF(X509) * chain; /* what follows a leaf on the wire: issuer first, no root */
+    STACK_OF(X509) * trust; /* anchors for vendors */
+    BIO_METHOD *bio;        /* process-wide: OpenSSL has few BIO types to give away */
+    uint8_t ticket_seed[TLS_TICKET_SEED];
+};
+
+/* The same certificate or key as objects of another library context. NULL when out of memory. */
+X509 *tls_copy_x509(X509 *x, OSSL_LIB_CTX *lib);
+EVP_PKEY *tls_copy_key(EVP_PKEY *k, OSSL_LIB_CTX *lib);
+STACK_OF(X509) * tls_copy_chain(STACK_OF(X509) * from, OSSL_LIB_CTX *lib);
+int64_t tls_asn1_seconds(const ASN1_TIME *t); /* since 1970; INT64_MIN when it cannot be read */
+
+/* ---- lru.c: a bounded map from short byte strings to pointers; the least recently used goes */
+
+#define LRU_KEY_MAX (TLS_NAME_MAX + 1)
+
+struct lru;
+typedef void lru_drop_fn(void *value);
+
+/* All memory is taken here. `secret` keys the hash: the keys are chosen by strangers. NULL when out
+ * of memory. */
+struct lru *lru_new(unsigned max, const uint64_t secret[2], lru_drop_fn *drop);
+void lru_delete(struct lru *l);
+void *lru_get(struct lru *l, struct span key); /* and makes it the most recent */
+/* Replaces (dropping the old value) or inserts; true if another key had to go. `value` not NULL,
+ * key at most LRU_KEY_MAX bytes. */
+bool lru_put(struct lru *l, struct span key, void *value);
+void lru_remove(struct lru *l, struct span key);
+void *lru_oldest(const struct lru *l); /* the next to go; NULL when empty */
+void lru_remove_oldest(struct lru *l);
+unsigned lru_count(const struct lru *l);
+
+/* ---- mint.c: leaf certificates from the CA */
+
+enum tls_leaf_type { TLS_LEAF_ECDSA, TLS_LEAF_RSA, TLS_LEAF_TYPES };
+
+struct tls_mint {
+    OSSL_LIB_CTX *lib; /* the worker's */
+    const EVP_MD *sha256;
+    X509 *ca;
+    EVP_PKEY *ca_key;
+    STACK_OF(X509) * chain;
+    int64_t ca_from, ca_until; /* the CA's validity, seconds */
+    EVP_PKEY *key[TLS_LEAF_TYPES];
+    X509_EXTENSION *ski[TLS_LEAF_TYPES];
+    X509_EXTENSION *constraints, *usage, *purpose, *aki; /* alike in all leaves; aki may be NULL */
+};
+
+bool tls_mint_init(struct tls_mint *m, const struct tls_shared *s, OSSL_LIB_CTX *lib,
+                   const EVP_MD *sha256);
+void tls_mint_free(struct tls_mint *m);
+/* NULL when the CA is not valid at `now` or OpenSSL fails. */
+X509 *tls_mint_leaf(const struct tls_mint *m, enum tls_leaf_type type, struct span name,
+                    int64_t now, int64_t *until);
+
+/* ---- leaf.c: minted leaves, kept; the mint's token bucket */
+
+/* Borrowed: valid until the next call. NULL with the cause in `*why`. */
+X509 *tls_leaf_for(struct tls *t, enum tls_leaf_type type, struct span name, enum tls_error *why);
+void tls_leaf_tick(struct tls *t, uint64_t now_us);
+lru_drop_fn tls_leaf_drop;
+
+/* ---- hosts.c: sessions of vendors, to be resumed */
+
+#define TLS_HOSTS_MAX 1024 /* vendors' names a worker remembers sessions for */
+
+lru_drop_fn tls_host_drop;
+/* Takes over the reference. */
+void tls_host_keep(struct tls *t, struct span host, SSL_SESSION *session);
+/* A session to resume, the caller's reference, or NULL. */
+SSL_SESSION *tls_host_take(struct tls *t, struct span host);
+
+/* ---- ticket.c */
+
+#define TLS_TICKET_EPOCH_S 21600 /* keys change this often; tickets live no longer than this */
+
+struct tls_ticket_key {
+    unsigned char name[16];
+    unsigned char cipher[32];
+    unsigned char mac[32];
+};
+
+struct tls_tickets {
+    int64_t epoch;
+    struct tls_ticket_key current, previous;
+};
+
+/* Moves to the keys of the wall-clock time `now`. False when OpenSSL fails: keys unchanged. */
+bool tls_tickets_turn(struct tls *t, int64_t now);
+bool tls_tickets_setup(SSL_CTX *ctx);
+
+/* ---- worker.c */
+
+struct tls {
+    const struct tls_shared *shared;
+    OSSL_LIB_CTX *lib;
+    OSSL_PROVIDER *provider;
+    SSL_CTX *server, *client;
+    EVP_MD *sha256;
+    EVP_CIPHER *ticket_cipher;
+    int64_t wall; /* seconds since 1970, as of the last tick */
+    struct tls_mint mint;
+    struct lru *leaves, *hosts;
+    uint64_t tokens, tokens_max; /* millionths of a mint */
+    uint64_t mints_a_second;
+    uint64_t tick_us; /* time of the last tick; 0 before the first */
+    struct tls_tickets tickets;
+    struct tls_counters n;
+};
+
+/* ---- bio.c */
+
+BIO_METHOD *tls_bio_method(void);
+
+/* ---- hello.c: what a ClientHello says that we care about */
+
+struct tls_hello {
+    bool seen;        /* one has been read: a second one follows a HelloRetryRequest */
+    bool ech;         /* encrypted_client_hello offered */
+    bool ecdsa_tls13; /* ecdsa_secp256r1_sha256 among the signature algorithms */
+    bool ecdsa_tls12; /* an ECDSA suite and signature algorithm, and P-256 not excluded */
+};
+
+#define TLS_EXT_ECH 0xfe0d
+
+/* The host_name of a server_name extension (RFC 6066 3): exactly one name, of that type. */
+bool tls_sni_parse(const unsigned char *p, size_t n, struct span *name);
+/* Fills in `h` and `name` (empty if there is none). TLS_ERR_NONE, NO_SNI or BAD_SNI, and then the
+ * alert to send. */
+enum tls_error tls_hello_read(SSL *ssl, struct tls_hello *h, char name[TLS_NAME_MAX + 1],
+                              int *alert);
+
+/* ---- sniff.c */
+
+enum tls_sniff { SNIFF_MORE, SNIFF_TLS, SNIFF_HTTP, SNIFF_OTHER };
+#define TLS_SNIFF_MAX 8
+/* What protocol begins with these bytes. SNIFF_MORE only for fewer than TLS_SNIFF_MAX. */
+enum tls_sniff tls_sniff(const unsigned char *p, size_t n);
+
+/* ---- session.c */
+
+enum tls_state {
+    TLS_ST_SNIFF, /* a server's, before its first byte; no SSL yet */
+    TLS_ST_HANDSHAKE,
+    TLS_ST_OPEN,
+    TLS_ST_FAILED,
+};
+
+struct tls_session {
+    SSL *ssl; /* NULL while sniffing, and after a failure to make it */
+    struct tls *t;
+    struct tcp_conn *conn;
+    enum tls_state state;
+    bool server;
+    bool eof;           /* the BIO has seen the end of TCP */
+    bool ended;         /* the BIO has found the connection dead */
+    bool renegotiation; /* a renegotiation has been asked for and refused */
+    size_t retry;       /* bytes of a tls_write that OpenSSL holds half sent; 0 = none */
+    /* Cold from here on. */
+    enum tls_error error; /* set before the state is FAILED by callbacks that know the cause */
+    struct tls_hello hello;
+    size_t name_len;
+    char name[TLS_NAME_MAX + 1]; /* server: the SNI; client: the vendor's name; lower case */
+    char text[TLS_TEXT_MAX];
+};
+
+/* Zeroed but for its worker and connection: a client's or server's by what is set next. NULL when
+ * out of memory. */
+struct tls_session *tls_session_new(struct tls *t, struct tcp_conn *c);
+struct tls_session *tls_session_of(const SSL *ssl);
+/* Notes why the session is about to fail; the first note stands. */
+void tls_blame(struct tls_session *s, enum tls_error e, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Notes the cause, counts it, ends the session. */
+enum tls_result tls_fail(struct tls_session *s, enum tls_error e, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+static inline struct span tls_session_name(const struct tls_session *s)
+{
+    return span_of(s->name, s->name_len);
+}
+
+/* What a library on the same thread has left in OpenSSL's error queue must not be taken for a
+ * session's, nor ours for another's: empty before and after. */
+static inline void tls_clean_queue(void)
+{
+    if (ERR_peek_error())
+        ERR_clear_error();
+}
+
+/* ---- error.c */
+
+/* The cause and a sentence out of OpenSSL's error queue, which is emptied. */
+void tls_blame_openssl(struct tls_session *s);
+
+/* ---- verify.c */
+
+int tls_verify_callback(int ok, X509_STORE_CTX *ctx);
+
+/* ---- server.c, client.c */
+
+/* What both roles have in common: versions, suites, groups, modes. */
+bool tls_context_common(SSL_CTX *ctx);
+SSL_CTX *tls_server_context(struct tls *t);
+SSL_CTX *tls_client_context(struct tls *t);
+/* An SSL over the session's connection. NULL when out of memory. */
+SSL *tls_session_ssl(struct tls_session *s, SSL_CTX *ctx);
+/* What remains to be checked once OpenSSL says that a client's handshake is complete. */
+bool tls_client_settled(struct tls_session *s);
+
+#define TLS_ALPN "\x08http/1.1"
+
+#endif

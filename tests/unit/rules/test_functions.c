@@ -1,0 +1,312 @@
+/* Methods and paths to functions: the most specific wins, against a slow obvious search. */
+#include "rules_test.h"
+
+static const char *name_of(const struct rules_set *s, const char *method, const char *path,
+                           struct rules_params *p)
+{
+    static char name[200];
+    const struct rules_connection *c = rules_connection_for(s, SPAN_LIT("x.example"));
+    const struct rules_function *f =
+        rules_function_for(s, c, span_cstr(method), span_cstr(path), p);
+
+    snprintf(name, sizeof(name), "%.*s", SPAN_ARG(f->name));
+    return name + 2;
+}
+
+static void the_most_specific_wins(void **state)
+{
+    static const char text[] = "connections:\n"
+                               "  x:\n"
+                               "    hosts: [x.example]\n"
+                               "    functions:\n"
+                               "      root: GET /\n"
+                               "      all: GET /**\n"
+                               "      v1: GET /v1/**\n"
+                               "      list: [GET /v1/charges, HEAD /v1/charges]\n"
+                               "      one: GET /v1/charges/{charge}\n"
+                               "      search: GET /v1/charges/search\n"
+                               "      capture: GET /v1/charges/{charge}/capture\n"
+                               "      refunds: GET /v1/charges/search/refunds\n"
+                               "      any: GET /v1/*/x\n"
+                               "      anyrest: GET /v1/*/x/**\n"
+                               "      pair: GET /{a}/{b}/pair\n"
+                               "      create: POST /v1/charges\n"
+                               "      odd: PURGE /v1/a%20b\n";
+    static const struct {
+        const char *method, *path, *want;
+    } rows[] = {
+        {"GET", "/", "root"},
+        {"GET", "/v2", "all"},
+        {"GET", "/v2/a/b/c", "all"},
+        {"GET", "/v1", "v1"},
+        {"GET", "/v1/", "v1"},
+        {"GET", "/v1/other", "v1"},
+        {"GET", "/v1/charges", "list"},
+        {"GET", "/v1/charges/", "list"},
+        {"GET", "/v1/charges/ch_1", "one"},
+        {"GET", "/v1/charges/ch_1/", "one"},
+        {"GET", "/v1/charges/search", "search"},
+        {"GET", "/v1/charges/searches", "one"},
+        {"GET", "/v1/charges/search/capture", "capture"}, /* no way on from `search` but this */
+        {"GET", "/v1/charges/search/refunds", "refunds"},
+        {"GET", "/v1/charges/ch_1/refunds", "v1"},
+        {"GET", "/v1/charges/ch_1/capture", "capture"},
+        {"GET", "/v1/charges/ch_1/capture/more", "v1"},
+        {"GET", "/v1/charges/x", "one"}, /* literal `charges` before `*` */
+        {"GET", "/v1/refunds/x", "any"},
+        {"GET", "/v1/refunds/x/y/z", "anyrest"},
+        {"GET", "/v1/b/pair", "v1"}, /* `v1` is the more specific first segment */
+        {"GET", "/v2/b/pair", "pair"},
+        {"GET", "/v1/charges//x", "unlisted"}, /* an empty segment is nothing's */
+        {"GET", "//", "unlisted"},
+        {"GET", "/V1/charges", "all"},
+        {"GET", "*", "unlisted"},
+        {"GET", "", "unlisted"},
+        {"POST", "/v1/charges", "create"},
+        {"POST", "/v1/charges/", "create"},
+        {"POST", "/v1/charges/x", "unlisted"},
+        {"HEAD", "/v1/charges", "list"},
+        {"HEAD", "/v1/charges/ch_1", "unlisted"}, /* GET does not stand for HEAD */
+        {"get", "/v1/charges", "unlisted"},
+        {"PURGE", "/v1/a%20b", "odd"},
+        {"DELETE", "/", "unlisted"},
+    };
+    struct rules_set *s = test_set(text);
+    struct rules_params p;
+    unsigned wrong = 0;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const char *got = name_of(s, rows[i].method, rows[i].path, &p);
+
+        if (strcmp(got, rows[i].want)) {
+            printf("%s %s: expected %s, came %s\n", rows[i].method, rows[i].path, rows[i].want,
+                   got);
+            wrong++;
+        }
+    }
+    assert_int_equal(wrong, 0);
+    rules_free(s);
+}
+
+static void parameters_are_named(void **state)
+{
+    struct rules_set *s = test_set("connections:\n"
+                                   "  x:\n"
+                                   "    hosts: [x.example]\n"
+                                   "    functions:\n"
+                                   "      f: GET /a/{one}/*/{two}/**\n"
+                                   "      g: GET /a/{uno}/b\n");
+    struct rules_params p;
+
+    (void)state;
+    assert_string_equal(name_of(s, "GET", "/a/1/x/2%2B/rest/of", &p), "f");
+    assert_int_equal(p.n, 2);
+    assert_true(span_eq(p.p[0].name, SPAN_LIT("one")) && span_eq(p.p[0].value, SPAN_LIT("1")));
+    assert_true(span_eq(p.p[1].name, SPAN_LIT("two")) && span_eq(p.p[1].value, SPAN_LIT("2%2B")));
+    assert_string_equal(name_of(s, "GET", "/a/7/b", &p), "g");
+    assert_int_equal(p.n, 1);
+    assert_true(span_eq(p.p[0].name, SPAN_LIT("uno")) && span_eq(p.p[0].value, SPAN_LIT("7")));
+    assert_string_equal(name_of(s, "GET", "/b", &p), "unlisted");
+    assert_int_equal(p.n, 0);
+    rules_free(s);
+}
+
+/* ---------------------------------------------------------------- the model */
+
+#define ROUTES 24
+#define DEPTH  4
+
+struct model {
+    char path[ROUTES][64];
+    unsigned n;
+};
+
+/* Rank of one template segment: literal 3, one segment 2, rest 1, past the end 0. */
+static int rank(const char *segment)
+{
+    if (strcmp(segment, "**") == 0)
+        return 1;
+    return segment[0] == '{' ? 2 : segment[0] ? 3 : 0;
+}
+
+static unsigned split(const char *path, char out[DEPTH + 4][16])
+{
+    unsigned n = 0;
+
+    memset(out, 0, (DEPTH + 4) * sizeof(*out));
+    for (const char *p = path; *p;) {
+        size_t len;
+
+        p++; /* the slash */
+        len = strcspn(p, "/");
+        if (len)
+            snprintf(out[n++], 16, "%.*s", (int)len, p);
+        p += len;
+    }
+    return n;
+}
+
+static bool model_matches(const char *template, const char *path)
+{
+    char t[DEPTH + 4][16], p[DEPTH + 4][16];
+    unsigned nt = split(template, t), np = split(path, p);
+
+    for (unsigned i = 0; i < nt; i++) {
+        if (strcmp(t[i], "**") == 0)
+            return np >= i;
+        if (i >= np || (t[i][0] != '{' && strcmp(t[i], p[i])))
+            return false;
+    }
+    return nt == np;
+}
+
+static bool more_specific(const char *a, const char *b)
+{
+    char x[DEPTH + 4][16], y[DEPTH + 4][16];
+
+    split(a, x);
+    split(b, y);
+    for (unsigned i = 0; i < DEPTH + 4; i++) {
+        int rx = rank(x[i]), ry = rank(y[i]);
+
+        /* `/a` beside `/a/` + `**`: that which ends here says more than that which takes all. */
+        if (rx == 0 && ry == 1)
+            return true;
+        if (rx == 1 && ry == 0)
+            return false;
+        if (rx != ry)
+            return rx > ry;
+    }
+    return false;
+}
+
+static const char *model_find(const struct model *m, const char *path)
+{
+    const char *best = NULL;
+
+    for (unsigned i = 0; i < m->n; i++)
+        if (model_matches(m->path[i], path) && (!best || more_specific(m->path[i], best)))
+            best = m->path[i];
+    return best;
+}
+
+static void random_template(uint64_t *seed, char out[64])
+{
+    unsigned n = (unsigned)(test_random(seed) % (DEPTH + 1));
+    char *at = out;
+
+    for (unsigned i = 0; i < n; i++) {
+        unsigned kind = (unsigned)(test_random(seed) % 4);
+
+        at += kind == 3 ? sprintf(at, "/{p%u}", i) : sprintf(at, "/%c", (char)('a' + kind));
+    }
+    if (n < DEPTH && test_random(seed) % 4 == 0)
+        at += sprintf(at, "/**");
+    if (at == out)
+        strcpy(out, "/");
+}
+
+static void random_path(uint64_t *seed, char out[64])
+{
+    unsigned n = (unsigned)(test_random(seed) % (DEPTH + 2));
+    char *at = out;
+
+    strcpy(out, n ? "" : "/");
+    for (unsigned i = 0; i < n; i++)
+        at += sprintf(at, "/%c", (char)('a' + test_random(seed) % 4));
+}
+
+static struct rules_set *model_set(uint64_t *seed, struct model *m)
+{
+    char text[8192], *at = text;
+
+    at += sprintf(at, "connections:\n  x:\n    hosts: [x.example]\n    functions:\n");
+    m->n = 0;
+    while (m->n < ROUTES) {
+        char *path = m->path[m->n];
+        bool twin = false;
+
+        random_template(seed, path);
+        for (unsigned i = 0; i < m->n; i++)
+            twin = twin || strcmp(path, m->path[i]) == 0;
+        if (twin)
+            continue;
+        at += sprintf(at, "      'f%u': 'GET %s'\n", m->n++, path);
+    }
+    return test_set(text);
+}
+
+static void against_a_slow_search(void **state)
+{
+    uint64_t seed = test_seed();
+
+    (void)state;
+    for (unsigned round = 0; round < 60; round++) {
+        struct model m;
+        struct rules_set *s = model_set(&seed, &m);
+
+        for (unsigned i = 0; i < 400; i++) {
+            struct rules_params p;
+            char path[64];
+            const char *want, *got;
+
+            random_path(&seed, path);
+            want = model_find(&m, path);
+            got = name_of(s, "GET", path, &p);
+            if (!want) {
+                assert_string_equal(got, "unlisted");
+                continue;
+            }
+            if (strcmp(m.path[atoi(got + 1)], want)) {
+                printf("%s: expected %s, came %s (%s)\n", path, want, got, m.path[atoi(got + 1)]);
+                fail();
+            }
+        }
+        rules_free(s);
+    }
+}
+
+/* Twenty thousand functions, and a path that keeps every way open. */
+static void a_lookup_costs_by_segments(void **state)
+{
+    char *text = malloc(4 << 20), *at = text;
+    struct rules_params p;
+    struct rules_set *s;
+    uint64_t start;
+
+    (void)state;
+    at += sprintf(at, "connections:\n  x:\n    hosts: [x.example]\n    functions:\n");
+    for (unsigned i = 0; i < 19988; i++)
+        at += sprintf(at, "      f%u: GET /v1/r%u/{id}/part%u\n", i, i % 5000, i);
+    for (unsigned i = 0; i < 12; i++) {
+        at += sprintf(at, "      deep%u: GET /", i);
+        for (unsigned k = 0; k < 12; k++)
+            at += sprintf(at, "%s/", k == i ? "{q}" : "a");
+        at += sprintf(at, "end\n");
+    }
+    start = test_cpu_ns();
+    s = test_set(text);
+    printf("%u functions loaded in %.0f ms\n", rules_function_count(s),
+           (double)(test_cpu_ns() - start) / 1e6);
+    assert_string_equal(name_of(s, "GET", "/v1/r17/x/part17", &p), "f17");
+    assert_string_equal(name_of(s, "GET", "/a/a/a/a/a/a/a/a/a/a/a/a/end", &p), "deep11");
+    assert_string_equal(name_of(s, "GET", "/z/a/a/a/a/a/a/a/a/a/a/a/end", &p), "deep0");
+    start = test_cpu_ns();
+    for (unsigned i = 0; i < 100000; i++)
+        name_of(s, "GET", "/v1/r17/x/part17", &p);
+    printf("%.0f ns a lookup of 4 segments\n", (double)(test_cpu_ns() - start) / 1e5);
+    rules_free(s);
+    free(text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_most_specific_wins),
+        cmocka_unit_test(parameters_are_named),
+        cmocka_unit_test(against_a_slow_search),
+        cmocka_unit_test(a_lookup_costs_by_segments),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
