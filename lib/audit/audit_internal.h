@@ -168,8 +168,6 @@ int directory_sync(const char *path); /* 0 or errno */
 /* Gives a segment's lock file real blocks before LMDB maps it: a hole touched on a full disk would
  * be a SIGBUS. 0 or errno. */
 int lock_file_fill(const char *segment);
-/* Writes zeros from the file's end, or `used` if that is more, to `to`, and syncs. Best effort. */
-void file_extend(const char *path, uint64_t used, uint64_t to);
 /* Rewrites LMDB's two meta pages as they read and syncs the file; see FORMAT.md, "After an error".
  * The environment must be closed. 0 or errno. */
 int segment_settle(const char *path);
@@ -194,8 +192,6 @@ struct segment {
     MDB_env *env; /* NULL: not open */
     MDB_dbi records, meta;
     struct segment_info info;
-    uint64_t
-        reserved; /* the file has blocks up to here; not asked for again before half are used */
 };
 
 #define KEY_FORMAT  "format"
@@ -215,11 +211,6 @@ int segment_mark_closed(struct segment *s, uint64_t now, struct why *w);
  * noted is this one. */
 int segment_head(struct segment *s, struct hasher *h, struct head *out, struct why *w);
 uint64_t segment_used(const struct segment *s); /* bytes of the file that were ever in use */
-/* Keeps written blocks ahead of what LMDB uses: its commits then overwrite, and a sync need not
- * wait for the filesystem to record a longer file. What it cannot get it goes without. */
-void segment_reserve(struct segment *s, const char *directory, uint64_t chunk);
-/* Gives back what was reserved and not used, of a segment that is closed for good. */
-void segment_trim(const char *directory, uint64_t first, uint64_t used);
 
 /* The facts beside the records (segment_meta.c). */
 int meta_get(MDB_txn *txn, MDB_dbi meta, const char *key, void *out, size_t n);

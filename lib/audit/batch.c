@@ -6,7 +6,6 @@
 #define BATCH_BYTES                                                                                \
     ((uint64_t)4 << 20) /* of records in a transaction; far below LMDB's own bound */
 #define RING_SHARE_MIN ((uint64_t)128 << 10)
-#define RESERVE_MAX    ((uint64_t)4 << 20)
 #define DAY_NS         (86400 * NS_IN_S)
 
 struct batch {
@@ -161,11 +160,9 @@ void attempt_publish(struct audit *a)
 static int write_batch(struct audit *a)
 {
     struct batch b = {.a = a};
-    uint64_t begun, chunk = a->segment_bytes / 16;
-    int rc;
+    uint64_t begun;
+    int rc = mdb_txn_begin(a->segment.env, NULL, 0, &b.txn);
 
-    segment_reserve(&a->segment, a->directory, chunk < RESERVE_MAX ? chunk : RESERVE_MAX);
-    rc = mdb_txn_begin(a->segment.env, NULL, 0, &b.txn);
     if (rc)
         return rc;
     attempt_begin(a);
@@ -191,7 +188,6 @@ static int write_batch(struct audit *a)
 static int roll(struct audit *a, struct why *w)
 {
     struct segment_info info = {.first = a->head.seq + 1, .created_ns = clock_wall_ns()};
-    uint64_t first = a->segment.info.first, used;
     int rc;
 
     memcpy(info.previous, a->head.hash, AUDIT_HASH);
@@ -200,9 +196,7 @@ static int roll(struct audit *a, struct why *w)
         rc = segment_mark_closed(&a->segment, info.created_ns, w);
     if (rc)
         return rc;
-    used = segment_used(&a->segment);
     segment_close(&a->segment);
-    segment_trim(a->directory, first, used);
     rc = segment_open(&a->segment, a->directory, info.first, a->map_bytes, w);
     if (rc == 0)
         counter_inc(&a->counters.segments);

@@ -131,11 +131,10 @@ int directory_make(const char *path)
 
 static int write_zeros(int fd, off_t from, off_t to)
 {
-    static const char zeros[1 << 16];
+    static const char zeros[LOCK_FILE_BYTES];
 
     while (from < to) {
-        size_t part = to - from < (off_t)sizeof(zeros) ? (size_t)(to - from) : sizeof(zeros);
-        ssize_t n = pwrite(fd, zeros, part, from);
+        ssize_t n = pwrite(fd, zeros, (size_t)(to - from), from);
 
         if (n < 0 && errno != EINTR)
             return errno;
@@ -165,18 +164,6 @@ int lock_file_fill(const char *segment)
         rc = write_zeros(fd, st.st_size, LOCK_FILE_BYTES);
     close(fd);
     return rc;
-}
-
-void file_extend(const char *path, uint64_t used, uint64_t to)
-{
-    int fd = open(path, O_RDWR | O_CLOEXEC);
-    struct stat st;
-
-    if (fd < 0)
-        return;
-    if (fstat(fd, &st) == 0)
-        (void)write_zeros(fd, st.st_size > (off_t)used ? st.st_size : (off_t)used, (off_t)to);
-    close(fd);
 }
 
 static int rewrite_start(int fd, size_t n)

@@ -2,7 +2,7 @@
 #include "audit_internal.h"
 
 #include <errno.h>
-#include <sys/stat.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #define NEW_NAME "new-segment.mdb"
@@ -123,7 +123,6 @@ int segment_open(struct segment *s, const char *directory, uint64_t first, uint6
 
     if (!segment_path(path, directory, first))
         return why_set(w, ENAMETOOLONG, "the directory's name is too long");
-    s->reserved = 0;
     rc = access(path, F_OK) ? errno : lock_file_fill(path);
     if (rc == 0)
         rc = env_open(&s->env, path, MDB_NOTLS, map_bytes);
@@ -168,26 +167,6 @@ uint64_t segment_used(const struct segment *s)
     mdb_env_info(s->env, &info);
     mdb_env_stat(s->env, &stat);
     return (uint64_t)(info.me_last_pgno + 1) * stat.ms_psize;
-}
-
-void segment_reserve(struct segment *s, const char *directory, uint64_t chunk)
-{
-    uint64_t used = segment_used(s);
-    char path[PATH_MAX];
-
-    if (s->reserved >= used + chunk / 2 || !segment_path(path, directory, s->info.first))
-        return;
-    file_extend(path, used, used + chunk);
-    s->reserved = used + chunk;
-}
-
-void segment_trim(const char *directory, uint64_t first, uint64_t used)
-{
-    char path[PATH_MAX];
-    struct stat st;
-
-    if (segment_path(path, directory, first) && stat(path, &st) == 0 && st.st_size > (off_t)used)
-        (void)!truncate(path, (off_t)used);
 }
 
 /* One step back along the chain: the record under the cursor must be number `head`, whole, and have

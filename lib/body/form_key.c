@@ -21,8 +21,8 @@ static bool is_bracket(char c)
     return c == '[' || c == ']';
 }
 
-/* The name before the brackets. Some readers leave out brackets that come before it, and a "]"
- * right after it: so that is the name which is in doubt. */
+/* The name before the brackets. Some readers leave out brackets that come before it: so the name is
+ * in doubt, and not what stands in them. */
 struct body_step body_first_step(struct span *key)
 {
     struct body_step st;
@@ -37,7 +37,7 @@ struct body_step body_first_step(struct span *key)
         n++;
     st = (struct body_step){.kind = BODY_STEP_NAME, .name = span_of(key->p, n)};
     *key = span_from(*key, n);
-    if (odd || (key->n && key->p[0] == ']'))
+    if (odd)
         st.kind = BODY_STEP_ODD;
     return st;
 }

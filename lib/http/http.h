@@ -134,8 +134,8 @@ enum http_status { HTTP_OK, HTTP_MORE, HTTP_BAD };
  * Path: escapes of unreserved characters are decoded, the others get upper-case digits, empty
  * segments are merged, dot segments resolved. AMBIGUOUS_TARGET: a dot segment that climbs above the
  * root; ".." together with an empty segment (the order of those two steps would show); ";" and
- * backslash, and escapes of them, of "/" and of control characters; "%25" before two hex digits (an
- * escape escaped); escapes that are not UTF-8.
+ * backslash, and escapes of them, of "/" and of control characters; what then still holds "%25"
+ * before two hex digits (an escape that was escaped); escapes that are not UTF-8.
  *
  * Query: escapes get upper-case digits, nothing is decoded. AMBIGUOUS_TARGET: "%00", escapes that
  * are not UTF-8.

@@ -76,8 +76,6 @@ static enum http_error path_escape(struct out *o, const char **at, const char *e
         return HTTP_ERR_BAD_TARGET;
     if (is_control(v, *at, end) || v == '/' || v == '\\' || v == ';')
         return HTTP_ERR_AMBIGUOUS_TARGET;
-    if (v == '%' && end - *at >= 5 && http_hex((*at)[3]) >= 0 && http_hex((*at)[4]) >= 0)
-        return HTTP_ERR_AMBIGUOUS_TARGET;
     if (v >= 0x80)
         return wide_escape(o, at, end);
     if (http_is((char)v, HTTP_C_UNRESERVED))
@@ -86,6 +84,20 @@ static enum http_error path_escape(struct out *o, const char **at, const char *e
         put_escapes(o, *at, 1);
     *at += 3;
     return HTTP_ERR_NONE;
+}
+
+/* An escape that was escaped is one to who decodes twice. It is looked for in what was decoded, as
+ * "%25%32f" is "%252f". */
+static bool holds_escaped_escape(struct span s)
+{
+    const char *at;
+
+    while (s.n >= 5 && (at = memmem(s.p, s.n, "%25", 3))) {
+        s = span_from(s, (size_t)(at - s.p) + 3);
+        if (s.n >= 2 && http_hex(s.p[0]) >= 0 && http_hex(s.p[1]) >= 0)
+            return true;
+    }
+    return false;
 }
 
 static enum http_error decode_path(struct out *o, struct span path)
@@ -104,7 +116,7 @@ static enum http_error decode_path(struct out *o, struct span path)
         if (e)
             return e;
     }
-    return HTTP_ERR_NONE;
+    return holds_escaped_escape(span_of(o->p, o->n)) ? HTTP_ERR_AMBIGUOUS_TARGET : HTTP_ERR_NONE;
 }
 
 struct resolve {

@@ -110,7 +110,7 @@ enum identity_cause jwt_split(struct span token, struct arena *mem, struct jwt *
 
 /* ------------------------------------------------------------------- claims */
 
-#define SECONDS_MOST (UINT64_MAX / NS_PER_S)
+#define SECONDS_MOST (UINT64_MAX / NS_IN_S)
 
 /* NumericDate (RFC 7519 2): seconds, perhaps with a fraction. */
 static bool time_of(json_t *claims, const char *name, uint64_t *ns)
@@ -126,13 +126,13 @@ static bool time_of(json_t *claims, const char *name, uint64_t *ns)
     if (json_is_integer(v)) {
         json_int_t s = json_integer_value(v);
 
-        *ns = s <= 0 ? 1 : (uint64_t)s > SECONDS_MOST ? UINT64_MAX : (uint64_t)s * NS_PER_S;
+        *ns = s <= 0 ? 1 : (uint64_t)s > SECONDS_MOST ? UINT64_MAX : (uint64_t)s * NS_IN_S;
         return true;
     }
     d = json_real_value(v);
     if (!isfinite(d))
         return false;
-    *ns = d <= 0 ? 1 : d >= (double)SECONDS_MOST ? UINT64_MAX : (uint64_t)(d * (double)NS_PER_S);
+    *ns = d <= 0 ? 1 : d >= (double)SECONDS_MOST ? UINT64_MAX : (uint64_t)(d * (double)NS_IN_S);
     return true;
 }
 

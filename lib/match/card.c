@@ -154,14 +154,16 @@ static void card_mask(struct match_stream *s, const struct view *v, const struct
     unsigned keep = s->keep[s->card_id], at = 0;
     unsigned first = keep == MATCH_KEEP_BIN_LAST4 ? 6 : 0;
     unsigned last = keep == MATCH_KEEP_NONE ? c->len : c->len - 4;
-    bool one = first && zeros_are_card(c);
 
-    for (; at < last; i++) {
-        if (!is_digit(v->t[i]))
-            continue;
-        if (at >= first)
-            plan_mark(s, v, i, i + 1, PLAN_MASK | (one && at == first ? PLAN_ONE : 0));
-        at++;
+    for (uint32_t end; at < last; i = end) {
+        for (; !is_digit(v->t[i]) || at < first; i++)
+            at += is_digit(v->t[i]);
+        for (end = i; at < last && end < c->end && is_digit(v->t[end]); end++)
+            at++;
+        plan_mark(s, v, i, end, PLAN_MASK);
+        if (first && zeros_are_card(c))
+            plan_mark(s, v, i, i + 1, PLAN_ONE);
+        first = 0;
     }
     s->found.count[s->card_id]++;
 }

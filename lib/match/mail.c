@@ -84,7 +84,7 @@ static uint32_t domain_end(const struct view *v, uint32_t from)
     struct label l = {0};
 
     for (;; i++) {
-        bool stop = i == v->n || i - from == DOMAIN_MAX || view_raw(v, i) >= limit;
+        bool stop = i == v->n || i - from == DOMAIN_MAX || (v->escapes && view_raw(v, i) >= limit);
         if (i == v->n && !v->last)
             return NOWHERE;
         if (label_may_end(&l) && (i == v->n || !is_alnum(v->t[i])))

@@ -44,16 +44,17 @@ void plan_mark(struct match_stream *s, const struct view *v, uint32_t from, uint
         trim_utf8(v->t, &from, &to);
     if (from >= to)
         return;
-    if (!v->escapes) {
-        plan_raw(s->w, from, to, bits);
-        return;
-    }
-    for (uint32_t i = from; i < to; i++) {
-        uint32_t raw = view_raw(v, i), next = i + 1;
-        while (next < v->n && view_atom(v, next) != next)
-            next++; /* whole atoms */
-        plan_raw(s->w, raw, view_raw(v, next), bits);
-        i = next - 1;
+    for (uint32_t i = from, end; i < to; i = end) {
+        uint32_t raw = view_raw(v, i);
+        end = view_plain(v, i);
+        if (end > i) {
+            end = end < to ? end : to;
+            plan_raw(s->w, raw, raw + (end - i), bits);
+            continue;
+        }
+        for (end = i + 1; end < v->n && view_atom(v, end) != end; end++)
+            ; /* whole atoms */
+        plan_raw(s->w, raw, view_raw(v, end), bits);
     }
 }
 

@@ -86,10 +86,25 @@ struct match_db {
     unsigned count;
     struct detector det[MATCH_DETECTORS_MAX];
     match_set patterns;
-    hs_database_t *scan; /* stream mode, ends only: tells where to look; NULL: nothing for it */
+    hs_database_t *scan; /* stream mode, ends only: tells where to look; NULL: nothing for it.
+                          * In locked memory if there are credentials. */
     hs_database_t *som;  /* block mode with starts: patterns only, run where `scan` saw one */
     struct literals *secrets;
 };
+
+struct secret {
+    uint8_t *p; /* locked */
+    size_t n;
+};
+
+struct match_builder {
+    unsigned count, secrets;
+    struct detector det[MATCH_DETECTORS_MAX];
+    char *pattern[MATCH_DETECTORS_MAX]; /* of KIND_PATTERN */
+    struct secret secret[MATCH_SECRETS_MAX];
+};
+
+int name_find(const struct detector *det, unsigned n, struct span name); /* index or -1 */
 
 /* Ids in `scan`: a detector's index, or this plus the index of a literal. */
 #define ID_LITERAL MATCH_DETECTORS_MAX
@@ -134,6 +149,8 @@ void view_build(struct view *v, enum match_syntax syntax, const uint8_t *raw, ui
 uint32_t view_raw(const struct view *v, uint32_t i);
 /* The first decoded byte of that atom. */
 uint32_t view_atom(const struct view *v, uint32_t i);
+/* The end of the plain bytes from `i` on; `i` itself if it came from an escape. */
+uint32_t view_plain(const struct view *v, uint32_t i);
 
 /* -------------------------------------------------------------------- worker */
 

@@ -148,7 +148,9 @@ size_t match_stream_scan(struct match_stream *s, char *window, size_t held, size
     uint8_t *raw = (uint8_t *)window;
     size_t left = added, gone = 0;
 
-    if (s->failed || s->ended || held != s->held)
+    if (s->ended || held != s->held)
+        s->failed = true; /* what was decided does not fit these bytes */
+    if (s->failed)
         return SIZE_MAX;
     s->ended = last;
     if (s->idle)

@@ -217,3 +217,13 @@ uint32_t view_atom(const struct view *v, uint32_t i)
 
     return e && i < (uint32_t)e->at + e->n ? e->at : i;
 }
+
+uint32_t view_plain(const struct view *v, uint32_t i)
+{
+    const struct escape *e = escape_before(v, i);
+    const struct escape *next = e ? e + 1 : v->esc;
+
+    if (e && i < (uint32_t)e->at + e->n)
+        return i;
+    return next < v->esc + v->escapes ? next->at : v->n;
+}

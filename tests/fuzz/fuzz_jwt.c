@@ -69,7 +69,7 @@ static void whole_token(struct span s, struct arena *mem)
 {
     struct identity id;
 
-    if (identity_verify_token(set, s, 1000ull * NS_PER_S, mem, &id) == IDENTITY_NONE)
+    if (identity_verify_token(set, s, 1000 * NS_IN_S, mem, &id) == IDENTITY_NONE)
         abort();
 }
 

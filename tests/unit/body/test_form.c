@@ -44,6 +44,7 @@ static const struct row rows[] = {
     {"a", "a[b]=1&a[c]=2", "object/2"},
     {"a", "a[b][x]=1&a[c]=2&a[b][y]=3", "object/2"},
     {"a[\"b.c\"]", "a[b.c]=1", "n:1"},
+    {"m", "m[%61]=1&m[%62]=2&m[%61]=3", "object/2"},
     {"items[0].price", "items[0][price]=5&items[1][price]=6", "n:5"},
     {"items[1].price", "items[0][price]=5&items[1][price]=6", "n:6"},
     {"items[1].price", "items[1][price]=6&items[0][price]=5", "n:6"},

@@ -176,6 +176,7 @@ static void test_types(void **state)
         {"application/json; charset=utf-16", BODY_OTHER},
         {"application/json; charset=iso-8859-1", BODY_OTHER},
         {"application/json; charset=utf-8; charset=utf-7", BODY_OTHER},
+        {"application/json; charset=utf-8; charset=utf-8", BODY_OTHER},
         {"application/json; charset", BODY_OTHER},
         {"application/json; =utf-8", BODY_OTHER},
         {"application/json, text/plain", BODY_OTHER},

@@ -51,6 +51,7 @@ static const struct row rows[] = {
      "s:A\n\"\\/\xf0\x9f\x98\x80\xc3\xa4"},
     {"a", "{\"a\":\"\\ud83d\"}", "unreadable"},
     {"a", "{\"a\":\"\\ude00\"}", "unreadable"},
+    {"a", "{\"a\":\"\\ude00\\ude00\"}", "unreadable"},
     {"a", "{\"a\":\"\\ud83d\\ud83d\"}", "unreadable"},
     {"a", "{\"a\":\"\\ud83dx\"}", "unreadable"},
     {"a", "{\"a\":\"\\ude00\\ud83d\"}", "unreadable"},

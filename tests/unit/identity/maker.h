@@ -18,7 +18,7 @@
 #include "identity/identity.h"
 
 #define NOW_S 1795435080ull /* 2026-11-23T11:58:00Z */
-#define NOW   (NOW_S * NS_PER_S)
+#define NOW   (NOW_S * NS_IN_S)
 
 enum maker_key { KEY_RSA, KEY_RSA2, KEY_P256, KEY_P384, KEY_P521, KEY_ED25519, KEY_COUNT };
 

@@ -258,7 +258,7 @@ static void cached_tokens_expire(void **state)
     struct fixture *f = *state;
     const struct rules_connection *c = maker_connection(f->m, "both");
     const struct identity *id;
-    uint64_t end = (NOW_S + 60 + 30) * NS_PER_S;
+    uint64_t end = (NOW_S + 60 + 30) * NS_IN_S;
 
     field(f, HTTP_F_TURNPIKE_TOKEN, "Turnpike-Token", token_of(f, "alice"));
     for (unsigned i = 0; i < 2; i++) {

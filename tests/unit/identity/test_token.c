@@ -65,7 +65,7 @@ static void every_algorithm_is_verified(void **state)
         text_is(id.subject, "alice");
         text_is(id.token_id, "id-1");
         assert_int_equal(id.caller.ngroups, 0);
-        assert_int_equal(id.expires_ns, (NOW_S + 630) * NS_PER_S);
+        assert_int_equal(id.expires_ns, (NOW_S + 630) * NS_IN_S);
     }
 }
 
@@ -197,10 +197,10 @@ static void times_have_skew_and_edges(void **state)
                            NOW_S, NOW_S - 10, NOW_S + 100));
     struct identity id;
 
-    assert_int_equal(verify_at(m, t, (NOW_S - 30) * NS_PER_S, &id), IDENTITY_NONE);
-    assert_int_equal(verify_at(m, t, (NOW_S - 30) * NS_PER_S - 1, &id), IDENTITY_TOKEN_NOT_YET);
-    assert_int_equal(verify_at(m, t, (NOW_S + 130) * NS_PER_S - 1, &id), IDENTITY_NONE);
-    assert_int_equal(verify_at(m, t, (NOW_S + 130) * NS_PER_S, &id), IDENTITY_TOKEN_EXPIRED);
+    assert_int_equal(verify_at(m, t, (NOW_S - 30) * NS_IN_S, &id), IDENTITY_NONE);
+    assert_int_equal(verify_at(m, t, (NOW_S - 30) * NS_IN_S - 1, &id), IDENTITY_TOKEN_NOT_YET);
+    assert_int_equal(verify_at(m, t, (NOW_S + 130) * NS_IN_S - 1, &id), IDENTITY_NONE);
+    assert_int_equal(verify_at(m, t, (NOW_S + 130) * NS_IN_S, &id), IDENTITY_TOKEN_EXPIRED);
     payload_cause_is(m,
                      CLAIMS("{" BASE ",\"aud\":\"turnpike\",\"iat\":%llu,\"exp\":%llu}", NOW_S + 31,
                             NOW_S + 100),

@@ -109,6 +109,14 @@ static void decode(struct text *t, enum match_syntax syntax, const unsigned char
 
 /* ---------------------------------------------------------------- planning */
 
+static bool part_of(const char *word, const unsigned char *t, size_t n)
+{
+    for (size_t at = 0; at + n <= strlen(word); at++)
+        if (memcmp(word + at, t, n) == 0)
+            return true;
+    return false;
+}
+
 static bool json_legal(const unsigned char *t, size_t n)
 {
     for (size_t i = 0, e; i < n; i = e) {
@@ -118,8 +126,8 @@ static bool json_legal(const unsigned char *t, size_t n)
             if (!t[i] || !strchr("0123456789+-.{}[]:, \t\r\n", t[i]))
                 return false;
             e++;
-        } else if (!memmem("true", 4, t + i, e - i) && !memmem("false", 5, t + i, e - i) &&
-                   !memmem("null", 4, t + i, e - i) && !(e == i + 1 && t[i] == 'E')) {
+        } else if (!part_of("true", t + i, e - i) && !part_of("false", t + i, e - i) &&
+                   !part_of("null", t + i, e - i) && !part_of("E", t + i, e - i)) {
             return false;
         }
     }

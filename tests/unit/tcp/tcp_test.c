@@ -13,7 +13,8 @@ struct stack {
     void *obj[];
 };
 
-static unsigned fail_every, fail_count;
+static unsigned fail_every;
+static uint32_t fail_random;
 
 static int stack_alloc(struct rte_mempool *mp)
 {
@@ -49,7 +50,8 @@ static int stack_dequeue(struct rte_mempool *mp, void **obj, unsigned n)
 
     if (s->n < n)
         return -ENOBUFS;
-    if (fail_every && ++fail_count % fail_every == 0)
+    fail_random = fail_random * 1664525u + 1013904223u;
+    if (fail_every && (fail_random >> 8) % fail_every == 0)
         return -ENOBUFS;
     for (unsigned i = 0; i < n; i++)
         obj[i] = s->obj[--s->n];
@@ -103,7 +105,7 @@ struct rte_mempool *test_pool(unsigned n)
 void test_pool_fail(unsigned every)
 {
     fail_every = every;
-    fail_count = 0;
+    fail_random = every;
 }
 
 unsigned test_pool_free(const struct rte_mempool *pool)

@@ -74,7 +74,7 @@ struct world {
 
 int test_eal(void **state); /* group set-up */
 struct rte_mempool *test_pool(unsigned n);
-void test_pool_fail(unsigned every); /* every n-th allocation fails; 0: none */
+void test_pool_fail(unsigned every); /* one allocation in so many fails; 0: none */
 unsigned test_pool_free(const struct rte_mempool *pool);
 
 struct world *world_new(void);
