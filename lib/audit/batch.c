@@ -3,8 +3,8 @@
 
 #include <errno.h>
 
-#define BATCH_BYTES                                                                                \
-    ((uint64_t)4 << 20) /* of records in a transaction; far below LMDB's own bound */
+/* Of records in one transaction; far below what LMDB can carry in one. */
+#define BATCH_BYTES    ((uint64_t)4 << 20)
 #define RING_SHARE_MIN ((uint64_t)128 << 10)
 #define DAY_NS         (86400 * NS_IN_S)
 

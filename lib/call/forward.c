@@ -245,32 +245,36 @@ static bool all_queued(const struct exchange *x)
     return x->body_sent == x->body_len && (!x->stream_up || x->upload_done || x->discard_body);
 }
 
+/* What has been queued is written. True: all of the request is on its way. */
+static bool flushed(struct exchange *x)
+{
+    struct outq *q = &x->vendor->out;
+
+    if (!all_queued(x))
+        return false;
+    /* The head in it holds the credential. */
+    OPENSSL_cleanse(q->p, q->cap < 8192 ? q->cap : 8192);
+    outq_close(q, x->w->memory);
+    return true;
+}
+
 enum step forward_upload(struct exchange *x)
 {
     struct outq *q = &x->vendor->out;
 
     while (q->p) {
-        enum step s = STEP_WAIT;
-        enum tls_result r;
+        size_t pending;
 
-        if (x->body_sent == x->body_len && x->stream_up)
-            s = stream_body(x);
-        if (s == STEP_DEAD)
-            return s;
-        r = outq_flush(q, x->vendor->leg.tls);
-        if (r == TLS_AGAIN)
-            return STEP_WAIT;
-        if (r != TLS_OK)
-            return STEP_WAIT; /* an early answer may wait to be read: reply_run finds out */
-        if (all_queued(x)) {
-            /* The head in it holds the credential. */
-            OPENSSL_cleanse(q->p, q->cap < 8192 ? q->cap : 8192);
-            outq_close(q, x->w->memory);
-            return STEP_WAIT;
-        }
         if (x->body_sent < x->body_len)
             queue_body(x);
-        if (!outq_pending(q))
+        else if (x->stream_up && stream_body(x) == STEP_DEAD)
+            return STEP_DEAD;
+        pending = outq_pending(q);
+        /* If the session has failed an early answer may still wait to be read: reply_run finds out.
+         */
+        if (outq_flush(q, x->vendor->leg.tls) != TLS_OK || flushed(x))
+            return STEP_WAIT;
+        if (pending == 0)
             return STEP_WAIT;
         exchange_timer(x, x->w->c.limits.answer_us);
     }

@@ -73,19 +73,18 @@ static void answer(struct net *n, const struct arp *a)
 }
 
 /* Ethernet over IPv4, and no lie that shows in the message itself. */
-static bool well_formed(const struct net *n, const struct arp *a)
+static bool well_formed(const struct arp *a)
 {
     const struct rte_arp_hdr *h = a->hdr;
 
     return h->arp_hardware == RTE_BE16(RTE_ARP_HRD_ETHER) &&
            h->arp_protocol == RTE_BE16(RTE_ETHER_TYPE_IPV4) && h->arp_hlen == RTE_ETHER_ADDR_LEN &&
            h->arp_plen == 4 && rte_is_same_ether_addr(&h->arp_data.arp_sha, &a->eth->src_addr) &&
-           rte_is_valid_assigned_ether_addr(&h->arp_data.arp_sha) &&
-           !net_is_local(n, &a->spa); /* somebody has our address, or says so */
+           rte_is_valid_assigned_ether_addr(&h->arp_data.arp_sha);
 }
 
-/* The sender's pair may become a neighbour. 0.0.0.0 is an address probe (RFC 5227): it claims
- * nothing. */
+/* The sender's pair may become a neighbour: on this link, and not one of our own addresses, which
+ * somebody else has or says so. 0.0.0.0 is an address probe (RFC 5227): it claims nothing. */
 static bool may_be_neighbour(const struct net *n, const struct arp *a)
 {
     return net_on_link(n, a->side, &a->spa) && net_source_ok(n, a->side, &a->spa);
@@ -131,7 +130,7 @@ counter *net_arp_input(struct net *n, enum net_side side, struct rte_mbuf *m)
     a.hdr = (const void *)(a.eth + 1);
     a.spa = net_addr_v4(rte_be_to_cpu_32(a.hdr->arp_data.arp_sip));
     a.tpa = net_addr_v4(rte_be_to_cpu_32(a.hdr->arp_data.arp_tip));
-    if (!well_formed(n, &a))
+    if (!well_formed(&a))
         return &n->count.drop_arp_bad;
     if (a.hdr->arp_opcode == RTE_BE16(RTE_ARP_OP_REQUEST))
         return request(n, &a);

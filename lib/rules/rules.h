@@ -49,7 +49,8 @@ struct rules_function {
     struct span name; /* "stripe.refund.create" */
     unsigned index;   /* dense over the set, for counters; the unlisted ones included */
     const struct rules_connection *connection;
-    struct match_policy mask_audit, mask_caller; /* resolved from `masks` */
+    struct match_policy mask_audit, mask_caller; /* resolved from `masks`; in audit, pci.card and
+                                                    pii.email are masked whatever the files say */
     bool unlisted;                               /* connection.unlisted */
     bool needs_body;                             /* some rule that may match it reads `body` */
 };
@@ -204,7 +205,8 @@ void rules_decide(const struct rules_set *s, struct rules_scratch *x, const stru
 
 /* Expressions over a token's claims (issuers). `claims` is a JSON object. Return false if the
  * result is unknown or of another type. Text goes to `out` (arena of the caller's). Not on the
- * packet road. */
+ * packet road. A list that holds anything but strings, or more of them than `room`, is false too,
+ * with *n = 0: a caller with some of its groups is not the caller that the token names. */
 bool rules_expr_text(const struct rules_expr *e, struct span claims, struct arena *mem,
                      struct span *out);
 bool rules_expr_bool(const struct rules_expr *e, struct span claims, bool *out);

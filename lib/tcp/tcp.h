@@ -21,17 +21,17 @@ struct tcp;
 struct tcp_conn;
 
 struct tcp_config {
-    unsigned max_conns;        /* connections of all states, TIME_WAIT apart */
-    unsigned max_time_wait;    /* small records; the oldest goes when there are more */
-    unsigned max_half_open;    /* SYN_RECEIVED at one time; more SYNs are dropped and counted */
-    uint32_t rcvbuf_initial;   /* bytes of receive window at first */
-    uint32_t rcvbuf_max;       /* grown up to here while the owner keeps up (RFC 7323 scale) */
-    uint32_t sndbuf_max;       /* bytes queued to send, acknowledged or not */
-    uint32_t time_wait_us;     /* 2 MSL */
+    unsigned max_conns;      /* connections of all states, TIME_WAIT apart */
+    unsigned max_time_wait;  /* small records; the oldest goes when there are more */
+    unsigned max_half_open;  /* SYN_RECEIVED at one time; more SYNs are dropped and counted */
+    uint32_t rcvbuf_initial; /* bytes of receive window at first */
+    uint32_t rcvbuf_max;     /* grown up to here while the owner keeps up (RFC 7323 scale) */
+    uint32_t sndbuf_max;     /* bytes queued to send, acknowledged or not */
+    uint32_t time_wait_us;   /* 2 MSL */
     uint32_t syn_retries, data_retries; /* RFC 9293 3.8.3: R2 as counts */
-    uint32_t fin_timeout_us;   /* FIN_WAIT_2 with the owner gone */
-    uint32_t keepalive_us;     /* idle time before the first probe; 0 = none */
-    uint8_t secret[32];        /* RFC 6528 ISNs; random a boot */
+    uint32_t fin_timeout_us;            /* FIN_WAIT_2 with the owner gone */
+    uint32_t keepalive_us;              /* idle time before the first probe; 0 = none */
+    uint8_t secret[32];                 /* RFC 6528 ISNs; random a boot */
 };
 
 /* Defaults fit for production. `secret` is left zero: fill it. */

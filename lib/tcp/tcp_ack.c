@@ -69,7 +69,7 @@ static bool ack_new(struct tcp_conn *c, const struct tcp_in *s)
 /* RFC 5681 2. What answers a window probe looks the same but tells of no loss. */
 static bool is_dup_ack(const struct tcp_conn *c, const struct tcp_in *s)
 {
-    return s->ack == c->snd_una && s->len == 0 && !(s->flags & (TH_SYN | TH_FIN)) &&
+    return s->ack == c->snd_una && s->len == 0 && !s->old && !(s->flags & (TH_SYN | TH_FIN)) &&
            c->snd_una != c->snd_max && !(c->flags & CF_PERSIST) &&
            ((uint32_t)s->wnd << c->snd_scale) == c->snd_wnd;
 }

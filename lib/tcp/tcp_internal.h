@@ -50,8 +50,9 @@ _Static_assert(TCP_HEADROOM >= NET_HEADROOM + TCP_HEADER_MAX, "headers must fit"
 #define TCP_PAWS_OLD    (UINT64_C(24) * 86400 * US_IN_S) /* RFC 7323 5.5 */
 #define TCP_KEEP_PROBES 9u
 #define TCP_DUP_THRESH  3u
-#define TCP_BURST       32u /* segments of one connection in one tcp_output: the port's ring is finite \
-                             */
+#define TCP_BURST                                                                                  \
+    32u /* segments of one connection in one tcp_output: the port's ring is finite                 \
+         */
 #define TCP_RUNS_MAX   128u /* out-of-order runs of one connection */
 #define TCP_COPY_MAX   512u /* a received payload up to this size is copied to the one before it */
 #define TCP_PORT_LOW   10240u
@@ -116,6 +117,7 @@ struct tcp_in {
     uint8_t flags;
     int8_t wscale; /* -1: no option */
     bool has_ts;
+    bool old; /* was all old data, cut away: only its ACK and timestamp count */
 };
 
 /* A segment's sequence space (RFC 9293 3.4). */

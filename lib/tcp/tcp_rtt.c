@@ -21,9 +21,11 @@ static void rtt_sample(struct tcp_conn *c, uint32_t rtt)
     c->rtx_shift = 0;
 }
 
+/* Not while a hole is being mended: the ACK would wait for that, not for the path. Whoever sends
+ * anything again clears CF_TIMING for the same reason. */
 void rtt_start(struct tcp_conn *c, uint32_t end)
 {
-    if (c->flags & CF_TIMING)
+    if (c->flags & (CF_TIMING | CF_RECOVERY | CF_LOSS))
         return;
     c->flags |= CF_TIMING;
     c->rtt_seq = end;

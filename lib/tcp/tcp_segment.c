@@ -103,6 +103,7 @@ bool segment_parse(const struct net_segment *s, struct tcp_in *in)
     in->mss = 0;
     in->wscale = -1;
     in->has_ts = false;
+    in->old = false;
     if (hlen > sizeof(*h) &&
         !options_read((const uint8_t *)(h + 1), hlen - (unsigned)sizeof(*h), in))
         return false;

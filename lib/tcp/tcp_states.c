@@ -37,6 +37,31 @@ static void answer_stray(struct tcp_conn *c, const struct tcp_in *s)
         conn_challenge(c);
 }
 
+/* RFC 5961 5.2. */
+static bool ack_in_range(const struct tcp_conn *c, const struct tcp_in *s)
+{
+    return (s->flags & TH_ACK) && seq_leq(s->ack, c->snd_max) &&
+           seq_leq(c->snd_una - c->snd_wnd_max, s->ack);
+}
+
+/* Data that was sent again because our ACK was lost. Cut down to nothing (RFC 9293 3.10.7.4 allows
+ * to tailor a segment to the window), so that its own ACK is heard, and its timestamp echoed:
+ * echoing an older one would make the peer believe in a round trip as long as its time-out. */
+static bool cut_old(struct tcp_conn *c, struct tcp_in *s)
+{
+    uint32_t behind = c->rcv_nxt - s->seq;
+
+    if (in_span(s) == 0 || behind > u32_max(c->rcvbuf, UINT16_MAX) || in_span(s) > behind ||
+        c->state == TCP_SYN_RECEIVED || !ack_in_range(c, s))
+        return false;
+    COUNT(c->t, drop_duplicate);
+    s->len = 0;
+    s->flags &= (uint8_t)~TH_FIN;
+    s->old = true;
+    conn_ack_now(c);
+    return true;
+}
+
 static bool sequence_ok(struct tcp_conn *c, struct tcp_in *s)
 {
     if (!paws_ok(c, s)) {
@@ -45,7 +70,7 @@ static bool sequence_ok(struct tcp_conn *c, struct tcp_in *s)
             answer_stray(c, s);
         return false;
     }
-    if (acceptable(c, s))
+    if (acceptable(c, s) || cut_old(c, s))
         return true;
     if (seq_leq(s->seq + in_span(s), c->rcv_nxt))
         COUNT(c->t, drop_duplicate);
@@ -66,6 +91,18 @@ static void timestamp_note(struct tcp_conn *c, const struct tcp_in *s)
 
 /* ---------------------------------------------------------- RST and SYN */
 
+/* What a reset means where we are. With both FINs on their way and all data acknowledged it only
+ * says that the peer's TIME_WAIT has ended before our last ACK came through (RFC 9293 3.10.7.4: no
+ * error in CLOSING and LAST-ACK). */
+static enum tcp_end reset_means(const struct tcp_conn *c)
+{
+    if (c->state == TCP_SYN_RECEIVED)
+        return TCP_END_REFUSED;
+    if ((c->state == TCP_CLOSING || c->state == TCP_LAST_ACK) && send_queued(c) == 0)
+        return TCP_END_CLOSED;
+    return TCP_END_RESET;
+}
+
 /* RFC 5961 3.2: only the very next number resets; others inside the window might be guesses. */
 static void reset_received(struct tcp_conn *c, const struct tcp_in *s)
 {
@@ -76,7 +113,7 @@ static void reset_received(struct tcp_conn *c, const struct tcp_in *s)
         return;
     }
     COUNT(c->t, resets_received);
-    conn_over(c, c->state == TCP_SYN_RECEIVED ? TCP_END_REFUSED : TCP_END_RESET);
+    conn_over(c, reset_means(c));
 }
 
 /* SYNs while in SYN_RECEIVED. True if the segment is to be looked at further. */
@@ -247,10 +284,11 @@ static bool handshake_ack(struct tcp_conn *c, struct tcp_in *s)
     return true;
 }
 
-/* RFC 5961 5.2. */
-static bool ack_in_range(struct tcp_conn *c, const struct tcp_in *s)
+static bool ack_ok(struct tcp_conn *c, struct tcp_in *s)
 {
-    if (seq_leq(s->ack, c->snd_max) && seq_leq(c->snd_una - c->snd_wnd_max, s->ack))
+    if (c->state == TCP_SYN_RECEIVED)
+        return handshake_ack(c, s);
+    if (ack_in_range(c, s))
         return true;
     COUNT(c->t, drop_bad_ack);
     conn_challenge(c);
@@ -278,7 +316,7 @@ void input_conn(struct tcp_conn *c, struct tcp_in *s)
         COUNT(c->t, drop_bad_ack);
         return;
     }
-    if (c->state == TCP_SYN_RECEIVED ? !handshake_ack(c, s) : !ack_in_range(c, s))
+    if (!ack_ok(c, s))
         return;
     timestamp_note(c, s);
     c->rcv_at = c->t->now;

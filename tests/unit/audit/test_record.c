@@ -194,6 +194,29 @@ static void malformed_fields_are_refused(void **state)
     hasher_free(&h);
 }
 
+/* What bounds the work of showing a record. */
+static void too_many_different_fields_are_refused(void **state)
+{
+    struct hasher h;
+
+    (void)state;
+    assert_true(hasher_init(&h));
+    for (unsigned n = REC_DISTINCT_MAX - 1; n <= REC_DISTINCT_MAX + 1; n++) {
+        struct made m = {.n = 0};
+        bool shown_whole;
+        json_t *j;
+
+        for (unsigned i = 0; i < n; i++)
+            add(&m, 9000 + i, AUDIT_LIST, "x", 1);
+        assert_int_equal(finish(&m, AUDIT_START, &h), n <= REC_DISTINCT_MAX);
+        j = json_of(&m.r);
+        shown_whole = !json_object_get(j, "malformed");
+        assert_int_equal(shown_whole, n <= REC_DISTINCT_MAX);
+        json_decref(j);
+    }
+    hasher_free(&h);
+}
+
 static const char *text_of(const struct audit_record *r)
 {
     static char text[AUDIT_JSON_MAX + 1];
@@ -462,6 +485,7 @@ int main(void)
         cmocka_unit_test(every_flipped_byte_shows),
         cmocka_unit_test(cut_records_are_refused),
         cmocka_unit_test(malformed_fields_are_refused),
+        cmocka_unit_test(too_many_different_fields_are_refused),
         cmocka_unit_test(json_holds_what_the_record_holds),
         cmocka_unit_test(json_stays_within_its_bound),
         cmocka_unit_test(filters_narrow),

@@ -113,6 +113,25 @@ static void segments_follow_each_other(void **state)
     expect_verdict(s->store, AUDIT_SOUND, 0);
 }
 
+/* Should the map be full before the size is reached: a new segment, and no call refused for it. */
+static void a_full_map_begins_a_segment(void **state)
+{
+    struct scratch *s = *state;
+    struct audit *a = start_on(s->store);
+    uint64_t used;
+
+    put_many(audit_ring_of(a, 0), 1, 50, 300);
+    nap_ms(100); /* the writer rests: LMDB wants no transaction while the map changes */
+    used = segment_used(&a->segment);
+    assert_int_equal(mdb_env_set_mapsize(a->segment.env, used + (64 << 10)), 0);
+    put_many(audit_ring_of(a, 0), 51, 200, 3000);
+    assert_int_equal(counter_get(&audit_counters(a)->segments), 1);
+    assert_int_equal(counter_get(&audit_counters(a)->commit_failures), 0);
+    audit_stop(a, NS_IN_S);
+    expect_counted(s->store, 250);
+    expect_verdict(s->store, AUDIT_SOUND, 0);
+}
+
 static void large_events_come_back(void **state)
 {
     struct scratch *s = *state;
@@ -158,6 +177,21 @@ static void wrong_settings_are_refused(void **state)
         assert_null(start_with(&bad[i]));
 }
 
+static bool is_marked_closed(const char *dir, uint64_t first)
+{
+    struct segment_view v;
+    uint64_t when;
+    struct why w;
+    int rc;
+
+    assert_int_equal(view_open(&v, dir, first, true, &w), 0);
+    assert_int_equal(view_begin(&v), 0);
+    rc = meta_get_closed(v.txn, v.meta, &when);
+    assert_true(rc == 0 || rc == MDB_NOTFOUND);
+    view_close(&v);
+    return rc == 0;
+}
+
 /* Half of a roll: the next segment is there, the one before is not closed. */
 static void a_roll_cut_short_is_finished(void **state)
 {
@@ -176,9 +210,12 @@ static void a_roll_cut_short_is_finished(void **state)
     audit_close(store);
     assert_int_equal(segment_create(s->store, &info, 64 * MIB, &w), 0);
     expect_verdict(s->store, AUDIT_SOUND, 0);
+    assert_false(is_marked_closed(s->store, 1));
     a = start_on(s->store);
     put_many(audit_ring_of(a, 0), 101, 50, 300);
     audit_stop(a, NS_IN_S);
+    assert_true(is_marked_closed(s->store, 1));
+    assert_false(is_marked_closed(s->store, 101));
     expect_counted(s->store, 150);
     expect_verdict(s->store, AUDIT_SOUND, 0);
 }
@@ -259,44 +296,100 @@ static void readers_follow_a_running_writer(void **state)
     expect_verdict(s->store, AUDIT_SOUND, 0);
 }
 
+/* In the middle of a read, for ever. */
+static int read_without_end(const char *dir)
+{
+    struct segment_view v;
+    struct why w;
+
+    return view_open(&v, dir, 1, true, &w) || view_begin(&v);
+}
+
+/* Between two reads. */
+static int read_one(const char *dir)
+{
+    struct audit_store *store = open_on(dir);
+    struct audit_record r;
+
+    return !store || !audit_read(store, 1, &r);
+}
+
+static pid_t start_reader(const char *dir, int (*read_something)(const char *))
+{
+    int pipe_fd[2];
+    char byte;
+    pid_t reader;
+
+    assert_int_equal(pipe(pipe_fd), 0);
+    reader = fork();
+    if (reader == 0) {
+        if (read_something(dir))
+            _exit(1);
+        (void)!write(pipe_fd[1], "x", 1);
+        pause();
+    }
+    close(pipe_fd[1]);
+    assert_int_equal(read(pipe_fd[0], &byte, 1), 1);
+    close(pipe_fd[0]);
+    return reader;
+}
+
+/* 300 commits of a record of some 250 bytes. With pages pinned, each of them would take its five
+ * pages anew. */
+static void expect_pages_reused(struct audit *a, uint64_t *n)
+{
+    uint64_t used = segment_used(&a->segment); /* the writer rests */
+
+    for (unsigned i = 0; i < 300; i++)
+        put_many(audit_ring_of(a, 0), (*n)++, 1, 100);
+    used = segment_used(&a->segment) - used;
+    if (used > (uint64_t)300 * 1024)
+        fail_msg("the file grew by %llu bytes", (unsigned long long)used);
+}
+
+static void readers_at_rest_pin_nothing(void **state)
+{
+    struct scratch *s = *state;
+    struct audit_config c = config_of(s->store);
+    pid_t reader;
+    struct audit *a;
+    uint64_t n = 1;
+
+    a = start_with(&c);
+    assert_non_null(a);
+    put_many(audit_ring_of(a, 0), n++, 1, 100);
+    audit_stop(a, NS_IN_S);
+    reader =
+        start_reader(s->store, read_one); /* before the writer: it must not inherit its files */
+    a = start_on(s->store);
+    put_many(audit_ring_of(a, 0), n, 20, 100);
+    n += 20;
+    expect_pages_reused(a, &n);
+    kill(reader, SIGKILL);
+    waitpid(reader, NULL, 0);
+    audit_stop(a, NS_IN_S);
+    expect_counted(s->store, n - 1);
+}
+
 /* A reader killed in the middle of a read must not pin pages for ever. */
 static void dead_readers_are_cleared(void **state)
 {
     struct scratch *s = *state;
     struct audit *a = start_on(s->store);
-    uint64_t used_at_start, n = 1, until;
-    int pipe_fd[2], status;
-    char byte;
+    uint64_t n = 1, until;
     pid_t reader;
 
     put_many(audit_ring_of(a, 0), n, 100, 100);
     n += 100;
-    assert_int_equal(pipe(pipe_fd), 0);
-    reader = fork();
-    if (reader == 0) {
-        struct segment_view v;
-        struct why w;
-
-        if (view_open(&v, s->store, 1, true, &w) || view_begin(&v))
-            _exit(1);
-        (void)!write(pipe_fd[1], "x", 1);
-        pause();
-    }
-    assert_int_equal(read(pipe_fd[0], &byte, 1), 1);
+    reader = start_reader(s->store, read_without_end);
     kill(reader, SIGKILL);
-    waitpid(reader, &status, 0);
+    waitpid(reader, NULL, 0);
     until = clock_mono_ns() + 2500 * NS_IN_MS; /* the writer looks every second */
     while (clock_mono_ns() < until) {
         put_many(audit_ring_of(a, 0), n++, 1, 100);
         nap_ms(1);
     }
-    used_at_start = segment_used(&a->segment); /* the writer rests */
-    for (unsigned i = 0; i < 300; i++)
-        put_many(audit_ring_of(a, 0), n++, 1, 100);
-    /* 300 records of some 250 bytes; pinned, each commit would take its four pages anew. */
-    assert_true(segment_used(&a->segment) - used_at_start < (uint64_t)300 * 1024);
-    close(pipe_fd[0]);
-    close(pipe_fd[1]);
+    expect_pages_reused(a, &n);
     audit_stop(a, NS_IN_S);
     expect_verdict(s->store, AUDIT_SOUND, 0);
 }
@@ -387,12 +480,14 @@ int main(void)
         T(restarts_go_on_with_the_chain),
         T(stopping_drains),
         T(segments_follow_each_other),
+        T(a_full_map_begins_a_segment),
         T(large_events_come_back),
         T(one_writer_a_store),
         T(wrong_settings_are_refused),
         T(a_roll_cut_short_is_finished),
         T(a_closed_last_segment_is_not_continued),
         T(readers_follow_a_running_writer),
+        T(readers_at_rest_pin_nothing),
         T(dead_readers_are_cleared),
         T(a_copy_is_read_without_a_trace),
         T(a_read_only_filesystem_is_read),

@@ -324,6 +324,24 @@ static void a_forged_record_breaks_the_chain(void **state)
     hasher_free(&h);
 }
 
+/* A segment that was moved here from another store, or whose facts were changed. */
+static void a_segment_must_follow_by_its_facts(void **state)
+{
+    struct scratch *s = *state;
+    struct segment_info info;
+    uint64_t next;
+    struct edit e;
+
+    copy_store(s);
+    e = edit_begin(s->copy, 100);
+    info = e.seg.info;
+    info.previous[5] ^= 1;
+    assert_int_equal(info.first, segment_with(s->copy, 100, &next));
+    assert_int_equal(meta_put_info(e.txn, e.seg.meta, &info), 0);
+    edit_end(&e);
+    expect_verdict(s->copy, AUDIT_BROKEN, info.first);
+}
+
 static void a_whole_record_of_no_known_form_is_unreadable(void **state)
 {
     static uint8_t value[REC_MAX];
@@ -485,6 +503,7 @@ int main(void)
         cmocka_unit_test(swapped_records_are_reordered),
         cmocka_unit_test(a_record_under_another_number_is_reordered),
         cmocka_unit_test(a_forged_record_breaks_the_chain),
+        cmocka_unit_test(a_segment_must_follow_by_its_facts),
         cmocka_unit_test(a_whole_record_of_no_known_form_is_unreadable),
         cmocka_unit_test(a_cut_tail_shows),
         cmocka_unit_test(what_was_noted_must_be_there),

@@ -430,13 +430,21 @@ static int pattern_match(unsigned id, unsigned long long from, unsigned long lon
 }
 
 /* Compiling is slow: once for every pattern. */
+static struct {
+    const char *text;
+    hs_database_t *db;
+} known[16];
+static hs_scratch_t *room;
+
+void model_done(void)
+{
+    for (unsigned i = 0; known[i].text; i++)
+        hs_free_database(known[i].db);
+    hs_free_scratch(room);
+}
+
 static hs_database_t *pattern_database(const char *text, hs_scratch_t **scratch)
 {
-    static struct {
-        const char *text;
-        hs_database_t *db;
-    } known[16];
-    static hs_scratch_t *room;
     hs_compile_error_t *e;
     unsigned i = 0;
 

@@ -29,6 +29,7 @@ struct model_found {
 
 void model_mask(const struct model *m, enum match_syntax syntax, char *buf, size_t n,
                 struct model_found *found);
+void model_done(void); /* frees what is kept between calls */
 bool model_card(const char *digits, size_t n);
 
 /* All forms of a credential, for texts that have it somewhere: how many, each malloc'd. */

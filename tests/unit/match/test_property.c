@@ -164,5 +164,8 @@ int main(void)
         cmocka_unit_test(test_patterns),
         cmocka_unit_test(test_again),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+
+    model_done();
+    return failed;
 }

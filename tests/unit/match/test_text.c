@@ -61,20 +61,36 @@ static void test_luhn(void **state)
 }
 
 struct sample {
-    const char *in, *out;
+    const char *in, *out; /* NULL: left alone */
 };
 
+static size_t cut_one(uint64_t *seed, size_t left)
+{
+    (void)seed;
+    (void)left;
+    return 1;
+}
+
+/* In one piece, and byte by byte. */
 static void check(struct rig *r, enum match_syntax syntax, const struct sample *x, size_t n)
 {
+    uint64_t seed = 0;
+
     for (size_t i = 0; i < n; i++) {
+        const char *want = x[i].out ? x[i].out : x[i].in;
         struct match_found found = {0};
-        char buf[700];
+        struct run run;
+        char buf[700], bytes[700];
         size_t len = strlen(x[i].in);
         memcpy(buf, x[i].in, len + 1);
+        memcpy(bytes, x[i].in, len + 1);
         assert_true(match_buffer(r->w, r->db, &r->policy, syntax, buf, len, &found));
-        if (strcmp(buf, x[i].out ? x[i].out : x[i].in) != 0)
-            fail_msg("text     %s\nexpected %s\ngot      %s", x[i].in,
-                     x[i].out ? x[i].out : x[i].in, buf);
+        if (strcmp(buf, want) != 0)
+            fail_msg("text     %s\nexpected %s\ngot      %s", x[i].in, want, buf);
+        stream_all(r, syntax, bytes, len, cut_one, &seed, &run);
+        if (strcmp(bytes, want) != 0)
+            fail_msg("text     %s\nexpected %s\nstream   %s", x[i].in, want, bytes);
+        assert_memory_equal(&run.found, &found, sizeof(found));
     }
 }
 
@@ -108,6 +124,29 @@ static void test_card_text(void **state)
     (void)state;
     rig_up(&r, &m);
     check(&r, MATCH_PLAIN, x, sizeof(x) / sizeof(*x));
+    rig_down(&r);
+}
+
+/* The shortest card, wherever it stands. */
+static void test_card_places(void **state)
+{
+    struct model m = {.card = MATCH_KEEP_LAST4, .mail = MODEL_NONE};
+    struct rig r;
+    char in[80], out[80];
+
+    (void)state;
+    rig_up(&r, &m);
+    for (int at = 0; at < 40; at++) {
+        struct sample x = {in, out};
+        snprintf(in, sizeof(in), "%.*s4222222222222%.*s", at,
+                 "................1.......................", 40 - at,
+                 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx");
+        snprintf(out, sizeof(out), "%.*s*********2222%.*s", at,
+                 "................1.......................", 40 - at,
+                 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx");
+        if (at != 17) /* there the 1 stands beside it */
+            check(&r, MATCH_PLAIN, &x, 1);
+    }
     rig_down(&r);
 }
 
@@ -174,6 +213,7 @@ static void test_json_text(void **state)
         {"{\"n\":\"4242424242424242\"}", "{\"n\":\"************4242\"}"},
         {"{\"n\":4242424242424242}", "{\"n\":1000000000004242}"},
         {"[-4242424242424242]", "[-1000000000004242]"},
+        {"[\"\",\"\\\"\",4242424242424242]", "[\"\",\"\\\"\",1000000000004242]"},
         {"[4242424242424242.50]", "[1000000000004242.50]"},
         {"[4242424242424242e3]", "[1000000000004242e3]"},
         {"[\"\\u0034242424242424242\"]", "[\"\\u002a***********4242\"]"},
@@ -190,6 +230,31 @@ static void test_json_text(void **state)
         {"{\"n\":\"\\\\u0034242424242424242\"}", NULL}, /* no escape: u, then 17 digits */
     };
     struct model m = {.card = MATCH_KEEP_LAST4, .mail = MATCH_KEEP_LAST4};
+    struct rig r;
+
+    (void)state;
+    rig_up(&r, &m);
+    check(&r, MATCH_JSON, x, sizeof(x) / sizeof(*x));
+    rig_down(&r);
+}
+
+/* What patterns see of JSON strings is UTF-8, however it is written and cut. */
+static void test_json_unicode(void **state)
+{
+    static const struct sample x[] = {
+        {"[\"x\\ud83d\\ude00y\"]", "[\"*\\u002a\\u002a*\"]"},
+        {"[\"x\xf0\x9f\x98\x80y\"]", "[\"******\"]"},
+        {"[\"x\\ud83d\\ud83dy\"]", NULL}, /* two of three bytes each */
+        {"[\"x\\u00e9\\u00C9y\"]", "[\"*\\u002a\\u002a*\"]"},
+        {"[\"x\\u20acby\"]", "[\"*\\u002a**\"]"},
+        {"[\"x\xe2\x82\xac-y\"]", "[\"******\"]"},
+        {"[\"n\xc3\xa9\"]", NULL}, /* half a character is never masked */
+    };
+    struct model m = {.card = MODEL_NONE,
+                      .mail = MODEL_NONE,
+                      .pattern_keep = MATCH_KEEP_NONE,
+                      .pattern = {{"x[^a]{4}y", false}, {"\\xc3", false}},
+                      .patterns = 2};
     struct rig r;
 
     (void)state;
@@ -251,6 +316,7 @@ int main(void)
         cmocka_unit_test(test_brands),      cmocka_unit_test(test_luhn),
         cmocka_unit_test(test_card_text),   cmocka_unit_test(test_mail_text),
         cmocka_unit_test(test_mail_limits), cmocka_unit_test(test_json_text),
+        cmocka_unit_test(test_card_places), cmocka_unit_test(test_json_unicode),
         cmocka_unit_test(test_form_text),   cmocka_unit_test(test_keep),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

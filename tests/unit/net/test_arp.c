@@ -284,6 +284,10 @@ static void flood_of_askers(void **state)
     send_to(NEAR_OUT);
     assert_true(sent(NET_OUTSIDE, &r));
     assert_memory_equal(r.b, mac_near, 6);
+    f = icmp(NET_INSIDE, 0x0a500000 + (5 * NEIGH_MAX - 1) * 7, OUR_IN, 8, 0, 1, "ping", 4);
+    wire(NET_INSIDE, &f);
+    assert_true(sent(NET_INSIDE, &r)); /* the newest of them is known */
+    assert_memory_equal(r.b, mac_liar, 6);
 }
 
 /* Many unanswered next hops at once: bounded, counted, and recovering. */

@@ -64,9 +64,9 @@ static void padding_is_cut(void **state)
 /* Whatever the mbufs' sizes, the same bytes go up and the TCP header is in one piece. */
 static void any_chain_goes_up(void **state)
 {
-    static const unsigned sizes[][4] = {{1, 1, 1, 1},   {14, 20, 20, 3}, {13, 22, 1, 50},
-                                        {33, 2, 60, 1}, {54, 1, 1, 1},   {100, 0, 7, 9},
-                                        {0, 10, 0, 30}, {70, 70, 70, 70}};
+    static const unsigned sizes[][4] = {
+        {1, 1, 1, 1},   {14, 20, 20, 3}, {13, 22, 1, 50},  {33, 2, 60, 1},    {54, 1, 1, 1},
+        {100, 0, 7, 9}, {0, 10, 0, 30},  {70, 70, 70, 70}, {100, 200, 57, 1}, {355, 1, 1, 1}};
 
     (void)state;
     for (size_t i = 0; i < RTE_DIM(sizes); i++) {
@@ -201,6 +201,35 @@ static void source_drops(void **state)
     }
     f = tcp(NET_OUTSIDE, CALLER, 443, OUR_OUT, 50000, SYN | ACK, 0);
     assert_dropped(NET_OUTSIDE, &f, drop_ip_source);
+}
+
+/* A link within the other side's wider one belongs to its own side. */
+static void longest_prefix_says_whose(void **state)
+{
+    struct net_local *wide = &bed.n->face[NET_INSIDE].local[0];
+    struct frame f = tcp(NET_INSIDE, NEAR_OUT, 40000, VENDOR, 443, SYN, 0);
+
+    (void)state;
+    wide->range = net_range_of(&(struct net_prefix){net_addr_v4(OUR_IN), 96 + 8});
+    wide->bits = 96 + 8;
+    assert_dropped(NET_INSIDE, &f, drop_ip_source);
+    f = tcp(NET_INSIDE, 0x0a630001, 40000, VENDOR, 443, SYN, 0);
+    wire(NET_INSIDE, &f);
+    assert_int_equal(bed.nseen, 1);
+}
+
+/* RFC 3021: a link of two addresses has no broadcast; nor has a host alone. */
+static void two_on_a_link(void **state)
+{
+    struct net_prefix before = bed.config.side[NET_INSIDE].addrs[0];
+    struct frame f = tcp(NET_INSIDE, CALLER, 40000, VENDOR, 443, SYN, 0);
+
+    assert_true(net_prefix_parse(SPAN_LIT("10.10.0.4/31"), &bed.config.side[NET_INSIDE].addrs[0]));
+    net_delete(bed.n);
+    assert_int_equal(bed_fresh(state), 0);
+    wire(NET_INSIDE, &f);
+    bed.config.side[NET_INSIDE].addrs[0] = before;
+    assert_int_equal(bed.nseen, 1);
 }
 
 static void destination_drops(void **state)
@@ -338,13 +367,22 @@ static void vlan_taken_off_by_the_port(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        t(segment_goes_up),    t(segment_from_outside_goes_up),
-        t(padding_is_cut),     t(any_chain_goes_up),
-        t(ethernet_drops),     t(ip_header_drops),
-        t(options_drop),       t(source_drops),
-        t(destination_drops),  t(l4_drops),
-        t(checksum_drops),     t(port_checksum_words),
-        t(no_mbuf_for_pullup), t(vlan_taken_off_by_the_port),
+        t(segment_goes_up),
+        t(segment_from_outside_goes_up),
+        t(padding_is_cut),
+        t(any_chain_goes_up),
+        t(ethernet_drops),
+        t(ip_header_drops),
+        t(options_drop),
+        t(source_drops),
+        t(longest_prefix_says_whose),
+        t(two_on_a_link),
+        t(destination_drops),
+        t(l4_drops),
+        t(checksum_drops),
+        t(port_checksum_words),
+        t(no_mbuf_for_pullup),
+        t(vlan_taken_off_by_the_port),
     };
 
     return cmocka_run_group_tests(tests, bed_start, bed_stop);

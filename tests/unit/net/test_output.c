@@ -92,7 +92,7 @@ static void any_chain(void **state)
 static void one_piece(void **state)
 {
     static uint8_t payload[1000];
-    struct rte_mbuf *m;
+    struct rte_mbuf *m, *direct;
     void *got = NULL;
 
     (void)state;
@@ -102,6 +102,14 @@ static void one_piece(void **state)
     assert_int_equal(rte_ring_dequeue(rte_ring_lookup("out0.tx0"), &got), 0);
     m = got;
     assert_int_equal(m->nb_segs, 1);
+    assert_true(RTE_MBUF_DIRECT(m));
+    rte_pktmbuf_free(m);
+    direct = tcp_mbuf(50000, 443, 10);
+    m = rte_pktmbuf_clone(direct, net_ports_pool(bed.ports, 0));
+    rte_pktmbuf_free(direct);
+    send_out(NEAR_OUT, m);
+    assert_int_equal(rte_ring_dequeue(rte_ring_lookup("out0.tx0"), &got), 0);
+    m = got;
     assert_true(RTE_MBUF_DIRECT(m));
     rte_pktmbuf_free(m);
     bed.n->face[NET_OUTSIDE].max_segs = UINT16_MAX; /* and no needless copy */

@@ -37,8 +37,8 @@ static bool load_text(const char *text, struct net_profile *p)
 
 static void shipped(void **state)
 {
-    static const char *const names[] = {"af_packet", "af_xdp", "tap", "memif", "ring",  "mlx5",
-                                        "ice",       "i40e",   "ixgbe", "ena",  "virtio"};
+    static const char *const names[] = {"af_packet", "af_xdp", "tap",   "memif", "ring",  "mlx5",
+                                        "ice",       "i40e",   "ixgbe", "ena",   "virtio"};
     const char *dir = getenv("TURNPIKE_PROFILES");
     struct net_profile p;
     char path[300];

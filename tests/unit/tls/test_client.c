@@ -203,7 +203,70 @@ static void vendor_with_intermediate(void **state)
     pki_free(&middle);
 }
 
+/* Whatever a bundle holds is an anchor: an intermediate alone will do, its root alone too. */
+static void anchor_below_the_root(void **state)
+{
+    struct pki middle = pki_make(&(struct pki_spec){.cn = "M", .issuer = &w.vendor_ca, PKI_CA});
+    struct pki cert =
+        pki_make(&(struct pki_spec){.cn = "x", .san = "DNS:" HOST, .issuer = &middle});
+    struct tls_shared_config c = {
+        .ca_certificate = pki_path("ca.pem"),
+        .ca_key = pki_path("ca.key"),
+        .vendor_trust = pki_write_certs("middle.pem", (const struct pki *[]){&middle, NULL}),
+    };
+    struct tls_shared *s = must_load(&c);
+    struct tls *t = tls_new(s, &(struct tls_limits){4, 4});
+    SSL_CTX *ctx = peer_server_ctx(&cert, NULL);
+    struct link l;
+
+    (void)state;
+    assert_non_null(t);
+    link_client(&l, t, ctx, HOST);
+    link_must_handshake(&l);
+    link_free(&l);
+    SSL_CTX_free(ctx);
+    /* And nothing else is: not what the root of that intermediate has signed otherwise. */
+    struct pki other = vendor("x", "DNS:" HOST);
+    ctx = peer_server_ctx(&other, NULL);
+    link_client(&l, t, ctx, HOST);
+    link_must_fail(&l, TLS_ERR_VERIFY_CHAIN);
+    link_free(&l);
+    SSL_CTX_free(ctx);
+    tls_delete(t);
+    tls_shared_free(s);
+    pki_free(&other);
+    pki_free(&cert);
+    pki_free(&middle);
+}
+
 /* ---- other ways to fail */
+
+/* A vendor that asks to renegotiate (TLS 1.2) is told no, and the session goes on. */
+static void renegotiation(void **state)
+{
+    struct pki cert = vendor("x", "DNS:" HOST);
+    SSL_CTX *ctx = peer_server_ctx(&cert, NULL);
+    struct link l;
+    char buf[8];
+    size_t n;
+
+    (void)state;
+    SSL_CTX_set_max_proto_version(ctx, TLS1_2_VERSION);
+    link_client(&l, w.t, ctx, HOST);
+    link_must_handshake(&l);
+    assert_int_equal(SSL_renegotiate(l.peer.ssl), 1);
+    SSL_do_handshake(l.peer.ssl);
+    ERR_clear_error();
+    assert_true(link_carry(&l));
+    assert_int_equal(tls_read(l.s, buf, sizeof(buf), &n), TLS_AGAIN);
+    must_queue_empty();
+    assert_int_equal(bytes_count(&l.tcp.out), 5 + 8 + 2 + 16); /* one encrypted alert */
+    assert_int_equal(l.tcp.out.p[l.tcp.out.at], 0x15);
+    assert_int_equal(tls_write(l.s, "on", 2, &n), TLS_OK);
+    link_free(&l);
+    SSL_CTX_free(ctx);
+    pki_free(&cert);
+}
 
 static void old_vendor(void **state)
 {
@@ -450,6 +513,8 @@ int main(void)
         cmocka_unit_test(hostile_subject),
         cmocka_unit_test(long_subject),
         cmocka_unit_test(vendor_with_intermediate),
+        cmocka_unit_test(anchor_below_the_root),
+        cmocka_unit_test(renegotiation),
         cmocka_unit_test(old_vendor),
         cmocka_unit_test(alpn),
         cmocka_unit_test(bad_hosts),
