@@ -94,23 +94,53 @@ struct rte_mbuf *mbuf_linear(struct rte_mempool *pool, struct rte_mbuf *m)
     return l;
 }
 
+static uint16_t fold(uint64_t sum)
+{
+    sum = (sum & 0xffffffff) + (sum >> 32);
+    sum = (sum & 0xffffffff) + (sum >> 32);
+    sum = (sum & 0xffff) + (sum >> 16);
+    return (uint16_t)((sum & 0xffff) + (sum >> 16));
+}
+
+/* Sums 32 bits at a time in 64-bit words, whose carries are folded once at the end (RFC 1071 2): on
+ * the packet road this is most of what a packet costs, and rte_raw_cksum's 16-bit steps are four
+ * times dearer. */
+static uint16_t sum_bytes(const uint8_t *p, uint32_t n)
+{
+    uint64_t even = 0, odd = 0, w[4] = {0};
+
+    for (; n >= sizeof(w); p += sizeof(w), n -= (uint32_t)sizeof(w)) {
+        memcpy(w, p, sizeof(w));
+        even +=
+            (w[0] & 0xffffffff) + (w[1] & 0xffffffff) + (w[2] & 0xffffffff) + (w[3] & 0xffffffff);
+        odd += (w[0] >> 32) + (w[1] >> 32) + (w[2] >> 32) + (w[3] >> 32);
+    }
+    for (; n; p += RTE_MIN(n, 8u), n -= RTE_MIN(n, 8u)) {
+        w[0] = 0;
+        memcpy(w, p, RTE_MIN(n, 8u));
+        even += w[0] & 0xffffffff;
+        odd += w[0] >> 32;
+    }
+    return fold(even + odd);
+}
+
 /* Not rte_raw_cksum_mbuf: that of DPDK 22.11 loses carries when a segment starts at an odd place.
  */
 uint16_t mbuf_sum(const struct rte_mbuf *m, uint32_t off, uint32_t len)
 {
-    uint32_t sum = 0, done = 0;
+    uint64_t sum = 0;
+    uint32_t done = 0;
 
     for (; off >= m->data_len && m->next; m = m->next)
         off -= m->data_len;
     for (; m && done < len; m = m->next, off = 0) {
         uint32_t here = RTE_MIN(m->data_len - off, len - done);
-        uint16_t part = rte_raw_cksum(rte_pktmbuf_mtod_offset(m, const char *, off), here);
+        uint16_t part = sum_bytes(rte_pktmbuf_mtod_offset(m, const uint8_t *, off), here);
 
         sum += done % 2 ? rte_bswap16(part) : part;
         done += here;
     }
-    sum = (sum & 0xffff) + (sum >> 16);
-    return (uint16_t)((sum & 0xffff) + (sum >> 16));
+    return fold(sum);
 }
 
 uint16_t l4_cksum(const struct rte_mbuf *m, const struct rte_ipv4_hdr *ip)

@@ -156,13 +156,42 @@ static void test_again(void **state)
     free(in);
 }
 
+/* Escapes make a few characters of text many raw bytes: what waits stays within its bound. */
+static void test_escapes(void **state)
+{
+    static const char secret[] = "a-credential-of-some-length-0123456789";
+    struct model m = {.card = MATCH_KEEP_LAST4,
+                      .mail = MATCH_KEEP_NONE,
+                      .secret = {SPAN_LIT(secret)},
+                      .secrets = 1,
+                      .pattern = {{"<[^>]{200,800}>", false}},
+                      .patterns = 1};
+    struct rig r;
+    char *in = malloc(ROOM);
+
+    (void)state;
+    rig_up(&r, &m);
+    for (unsigned domain = 60; domain <= 300; domain += 7) {
+        size_t n = 0;
+        char text[700];
+        int len =
+            snprintf(text, sizeof(text), "<%064u@%060u.%060u.%060u.%060u.%s 4242 4242 4242 4242 >",
+                     1u, 2u, 3u, 4u, 5u, secret);
+        memmove(text + domain, ".com", 4);
+        for (int i = 0; i < len; i++)
+            n += (size_t)sprintf(in + n, "\\u%04x", (unsigned char)text[i]);
+        compare(&r, MATCH_JSON, domain, in, n);
+    }
+    free(in);
+    rig_down(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_known),
-        cmocka_unit_test(test_secrets),
-        cmocka_unit_test(test_patterns),
-        cmocka_unit_test(test_again),
+        cmocka_unit_test(test_known),    cmocka_unit_test(test_secrets),
+        cmocka_unit_test(test_patterns), cmocka_unit_test(test_again),
+        cmocka_unit_test(test_escapes),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
 

@@ -373,6 +373,42 @@ static void test_secret_long(void **state)
     rig_down(&r);
 }
 
+/* Whether the page that `p` is on is locked and kept out of core dumps. */
+static bool is_locked(const void *p)
+{
+    FILE *f = fopen("/proc/self/smaps", "r");
+    uintptr_t from = 0, to = 0;
+    char line[512];
+    bool yes = false;
+
+    assert_non_null(f);
+    while (fgets(line, sizeof(line), f)) {
+        if (sscanf(line, "%zx-%zx ", &from, &to) == 2 || strncmp(line, "VmFlags:", 8) != 0)
+            continue;
+        if ((uintptr_t)p >= from && (uintptr_t)p < to)
+            yes = strstr(line, " lo") && strstr(line, " dd");
+    }
+    fclose(f);
+    return yes;
+}
+
+static void test_secret_memory(void **state)
+{
+    struct model m = both;
+    struct rig r;
+
+    (void)state;
+    m.secret[0] = SPAN_LIT("a credential");
+    m.secrets = 1;
+    rig_up(&r, &m);
+    assert_true(is_locked(r.db->scan));
+    assert_true(is_locked(r.db->secrets->bytes));
+    assert_true(is_locked(r.db->secrets->lit));
+    assert_true(is_locked(r.db->secrets));
+    assert_false(is_locked(r.db));
+    rig_down(&r);
+}
+
 /* -------------------------------------------------------------------- cost */
 
 static void cost(struct rig *r, const char *what, enum match_syntax syntax, const char *text,
@@ -444,12 +480,12 @@ static void test_cost(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_empty),        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_names),        cmocka_unit_test(test_pool),
-        cmocka_unit_test(test_generations),  cmocka_unit_test(test_held),
-        cmocka_unit_test(test_long_run),     cmocka_unit_test(test_json_stays),
-        cmocka_unit_test(test_secret_forms), cmocka_unit_test(test_secret_long),
-        cmocka_unit_test(test_cost),
+        cmocka_unit_test(test_empty),         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_names),         cmocka_unit_test(test_pool),
+        cmocka_unit_test(test_generations),   cmocka_unit_test(test_held),
+        cmocka_unit_test(test_long_run),      cmocka_unit_test(test_json_stays),
+        cmocka_unit_test(test_secret_forms),  cmocka_unit_test(test_secret_long),
+        cmocka_unit_test(test_secret_memory), cmocka_unit_test(test_cost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
