@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_launch.h>
@@ -167,6 +168,15 @@ static int load(struct appliance *a)
 }
 
 /* ------------------------------------------------------------------------- start-up */
+
+/* OpenSSL takes and gives back buffers of 16 KiB a record: the heap must not be handed to the
+ * system and back each time. */
+static void keep_heap(void)
+{
+    mallopt(M_TRIM_THRESHOLD, 256 << 20);
+    mallopt(M_TOP_PAD, 4 << 20);
+    mallopt(M_MMAP_THRESHOLD, 4 << 20);
+}
 
 /* Keys and callers' data are in this process: no core dump, no ptrace by others. */
 static void harden(void)
@@ -366,6 +376,7 @@ int main(int argc, char **argv)
 
     if (code >= 0)
         return code;
+    keep_heap();
     log_setup(a.o.verbose ? LOG_DEBUG : LOG_INFO, a.o.json);
     code = load(&a);
     if (code == APP_OK && !a.o.check) {

@@ -22,7 +22,8 @@ void buddy_delete(struct buddy *b);
 void *buddy_alloc(struct buddy *b, size_t n);
 /* The usable size of a block. */
 size_t buddy_size(const struct buddy *b, const void *p);
-/* NULL is allowed. A pointer that is not a live block aborts the process: it is memory corruption.*/
+/* NULL is allowed. A pointer that is not a live block aborts the process: it is memory
+ * corruption.*/
 void buddy_free(struct buddy *b, void *p);
 
 size_t buddy_used(const struct buddy *b);  /* bytes in live blocks, rounded sizes */

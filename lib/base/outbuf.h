@@ -12,9 +12,9 @@
 
 struct outbuf {
     char *p;
-    size_t n;   /* bytes written, at most cap */
+    size_t n; /* bytes written, at most cap */
     size_t cap;
-    bool full;  /* something did not fit: what is there is a prefix */
+    bool full; /* something did not fit: what is there is a prefix */
 };
 
 static inline struct outbuf outbuf_on(void *p, size_t cap)
@@ -47,8 +47,8 @@ static inline void outbuf_span_put(struct outbuf *o, struct span s)
 
 void outbuf_char(struct outbuf *o, char c);
 void outbuf_cstr(struct outbuf *o, const char *s);
-void outbuf_u64(struct outbuf *o, uint64_t v);                 /* decimal */
-void outbuf_hex(struct outbuf *o, const void *p, size_t n);    /* lower case */
+void outbuf_u64(struct outbuf *o, uint64_t v);              /* decimal */
+void outbuf_hex(struct outbuf *o, const void *p, size_t n); /* lower case */
 void outbuf_printf(struct outbuf *o, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* A JSON string with its quotes. Input that is not UTF-8 becomes U+FFFD, so the output is always

@@ -13,10 +13,10 @@ struct span {
     size_t n;
 };
 
-#define SPAN_NONE    ((struct span){NULL, 0})
-#define SPAN_LIT(s)  ((struct span){(s), sizeof(s) - 1})
+#define SPAN_NONE   ((struct span){NULL, 0})
+#define SPAN_LIT(s) ((struct span){(s), sizeof(s) - 1})
 /* For printf's "%.*s". */
-#define SPAN_ARG(s)  (int)(s).n, (s).p
+#define SPAN_ARG(s) (int)(s).n, (s).p
 
 static inline struct span span_of(const void *p, size_t n)
 {

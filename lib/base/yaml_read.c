@@ -123,7 +123,7 @@ bool yaml_read_duration(const struct yaml_node *n, const char *key, bool require
                         struct diags *d)
 {
     static const struct unit units[] = {
-        {"us", 1000},           {"ms", NS_IN_MS},       {"s", NS_IN_S}, {"m", 60 * NS_IN_S},
+        {"us", 1000},          {"ms", NS_IN_MS},       {"s", NS_IN_S}, {"m", 60 * NS_IN_S},
         {"h", 3600 * NS_IN_S}, {"d", 86400 * NS_IN_S}, {NULL, 0},
     };
 

@@ -103,7 +103,8 @@ struct vendor {
     bool over;          /* TCP has said CLOSED: what it holds may be read until the event returns */
     struct exchange *x; /* NULL in the pool */
     struct pool_host *host;
-    char name[256]; /* SNI, and what the certificate is verified for */
+    char name[256];  /* SNI, and what the certificate is verified for */
+    size_t head_len; /* at the front of `out`: the request's head, which holds the credential */
     char *in;
     size_t in_len, in_cap, in_pos, scanned;
     struct outq out;
@@ -298,6 +299,8 @@ void vendor_acquire(struct exchange *x, bool fresh);
 void vendor_event(struct vendor *v, unsigned events);
 void vendor_release(struct vendor *v); /* to the pool if it may, else closed */
 void vendor_close(struct vendor *v);
+/* Wipes the head of a request out of the queue. */
+void vendor_wipe(struct vendor *v);
 void vendor_drain_pool(struct call_worker *w);
 
 /* What a step of a call came to. */

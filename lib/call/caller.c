@@ -244,11 +244,11 @@ static enum step in_call(struct caller *c)
     switch (x->state) {
     case X_BODY:
         return exchange_body(x);
-    case X_RECORD:
     case X_VENDOR:
         return STEP_WAIT;
+    case X_RECORD:
     case X_HELD:
-        if (!c->peer_eof)
+        if (!c->peer_eof || x->verdict.decision != RULES_HOLD)
             return STEP_WAIT;
         /* Nobody would see the answer: an approval must not run it. */
         caller_abort(c);

@@ -111,7 +111,9 @@ static void classify_body(struct exchange *x)
     const struct http_field *coding = http_field(&x->head, HTTP_F_CONTENT_ENCODING);
 
     x->body_type = body_type_of(type ? type->value : SPAN_NONE);
-    if (http_field_count(&x->head, HTTP_F_CONTENT_TYPE) > 1)
+    /* One that Connection names is not sent on: the vendor would read the body as something else.
+     */
+    if (http_field_count(&x->head, HTTP_F_CONTENT_TYPE) > 1 || (type && type->hop))
         x->body_problem = BODY_PROBLEM_TYPE;
     if (coding && !span_ieq(coding->value, SPAN_LIT("identity")))
         x->body_problem = BODY_PROBLEM_ENCODING;
@@ -184,6 +186,18 @@ void exchange_timer(struct exchange *x, uint64_t after_us)
     wheel_start(x->w->wheel, &x->timer, x->w->now_us + after_us);
 }
 
+/* Fields by which some frameworks take another method than the one that was judged. */
+static bool overrides_method(const struct http_head *h)
+{
+    static const struct span names[] = {
+        {"X-HTTP-Method-Override", 22}, {"X-HTTP-Method", 13}, {"X-Method-Override", 17}};
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+        if (http_field_named(h, names[i]))
+            return true;
+    return false;
+}
+
 void exchange_begin(struct exchange *x)
 {
     struct caller *c = x->caller;
@@ -206,6 +220,11 @@ void exchange_begin(struct exchange *x)
     x->function = x->connection->unlisted;
     if (!right_host(x)) {
         exchange_refuse(x, CALL_host_mismatch, NULL, SPAN_NONE);
+        return;
+    }
+    if (overrides_method(&x->head)) {
+        exchange_refuse(x, CALL_bad_request, "method_override",
+                        SPAN_LIT("A field asks for another method than the request line."));
         return;
     }
     x->function =

@@ -158,10 +158,11 @@ void forward_start(struct exchange *x)
     }
     o = outbuf_on(v->out.p, v->out.cap);
     if (!write_head(x, &o)) {
+        v->head_len = o.n;
         exchange_refuse(x, CALL_credential_unavailable, NULL, SPAN_NONE);
         return;
     }
-    v->out.end = v->out.ready = o.n;
+    v->out.end = v->out.ready = v->head_len = o.n;
     v->scanned = 0;
     counter_inc(&x->w->counters.forwarded);
     if (x->approved)
@@ -252,8 +253,7 @@ static bool flushed(struct exchange *x)
 
     if (!all_queued(x))
         return false;
-    /* The head in it holds the credential. */
-    OPENSSL_cleanse(q->p, q->cap < 8192 ? q->cap : 8192);
+    vendor_wipe(x->vendor);
     outq_close(q, x->w->memory);
     return true;
 }
@@ -283,6 +283,7 @@ enum step forward_upload(struct exchange *x)
 
 bool forward_repeatable(const struct exchange *x)
 {
+    /* Found by name: a key that Connection names does not reach the vendor. */
     return !x->stream_up && (http_method_idempotent(x->head.method) ||
-                             http_field(&x->head, HTTP_F_IDEMPOTENCY_KEY) != NULL);
+                             http_field_named(&x->head, SPAN_LIT("idempotency-key")) != NULL);
 }

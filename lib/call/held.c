@@ -39,7 +39,8 @@ static void put_text(char *to, size_t cap, struct span s)
     to[n] = 0;
 }
 
-static void put_groups(const struct rules_rule *rule, char *to, size_t cap)
+/* False if they do not fit: with some of them, or none, others could decide. */
+static bool put_groups(const struct rules_rule *rule, char *to, size_t cap)
 {
     struct outbuf o = outbuf_on(to, cap - 1);
 
@@ -48,6 +49,7 @@ static void put_groups(const struct rules_rule *rule, char *to, size_t cap)
         outbuf_char(&o, '\n');
     }
     to[o.n] = 0;
+    return !o.full;
 }
 
 static bool put_digest(struct exchange *x, struct hold_request *r)
@@ -119,10 +121,9 @@ static bool fill_request(struct exchange *x, struct hold_request *r)
     put_text(r->method, sizeof(r->method), x->head.method);
     put_text(r->rule_name, sizeof(r->rule_name), rule->name);
     put_text(r->message, sizeof(r->message), rule->message);
-    put_groups(rule, r->groups, sizeof(r->groups));
     put_idempotency(x, r);
     put_what_is_shown(x, r);
-    return put_digest(x, r);
+    return put_groups(rule, r->groups, sizeof(r->groups)) && put_digest(x, r);
 }
 
 void held_open(struct exchange *x)

@@ -369,6 +369,8 @@ static enum step read_framed(struct exchange *x, enum tls_result *r)
     struct vendor *v = x->vendor;
     size_t got;
 
+    if (v->in_pos == v->in_len) /* interim answers do not pile up */
+        v->in_pos = v->in_len = 0;
     if (!in_reserve(x->w, &v->in, &v->in_cap, v->in_len, v->in_len + READ_LEAST))
         return unusable(x, CALL_busy, NULL);
     *r = tls_read(v->leg.tls, v->in + v->in_len, v->in_cap - v->in_len, &got);

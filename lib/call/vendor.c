@@ -1,3 +1,4 @@
+#include <openssl/crypto.h>
 #include <stdio.h>
 
 #include "call/call_internal.h"
@@ -41,16 +42,30 @@ static void pool_remove(struct vendor *v)
     v->host->nidle--;
 }
 
+/* Nothing waits to be read: bytes that came before the request would be taken for its answer. */
+static bool silent(struct vendor *v)
+{
+    char waste[256];
+    size_t got;
+
+    return tls_read(v->leg.tls, waste, sizeof(waste), &got) == TLS_AGAIN;
+}
+
 /* The newest idle connection: it is the likeliest to be still alive. */
 static struct vendor *pool_take(struct pool_host *h)
 {
-    struct vendor *v = h ? TAILQ_FIRST(&h->idle) : NULL;
+    struct vendor *v;
 
-    if (v) {
-        pool_remove(v);
-        wheel_stop(v->w->wheel, &v->timer);
+    while (h && (v = TAILQ_FIRST(&h->idle))) {
+        if (silent(v)) {
+            pool_remove(v);
+            wheel_stop(v->w->wheel, &v->timer);
+            return v;
+        }
+        counter_inc(&v->w->counters.vendor_idle_closed);
+        vendor_close(v);
     }
-    return v;
+    return NULL;
 }
 
 /* ------------------------------------------------------------------- life cycle */
@@ -74,12 +89,20 @@ static struct vendor *vendor_new(struct call_worker *w)
     return v;
 }
 
+void vendor_wipe(struct vendor *v)
+{
+    if (v->out.p)
+        OPENSSL_cleanse(v->out.p, v->head_len);
+    v->head_len = 0;
+}
+
 static void drop_buffers(struct vendor *v)
 {
     if (v->in)
         buddy_free(v->w->memory, v->in);
     v->in = NULL;
     v->in_len = v->in_cap = v->in_pos = v->scanned = 0;
+    vendor_wipe(v);
     outq_close(&v->out, v->w->memory);
 }
 
@@ -285,11 +308,7 @@ static void connected(struct vendor *v)
 /* A pooled connection may only bring TLS's own messages (tickets, key updates). */
 static void idle_event(struct vendor *v, unsigned events)
 {
-    char waste[256];
-    size_t got;
-
-    if (!(events & (TCP_EV_CLOSED | TCP_EV_EOF)) &&
-        tls_read(v->leg.tls, waste, sizeof(waste), &got) == TLS_AGAIN)
+    if (!(events & (TCP_EV_CLOSED | TCP_EV_EOF)) && silent(v))
         return;
     counter_inc(&v->w->counters.vendor_idle_closed);
     vendor_close(v);
@@ -303,7 +322,8 @@ static void busy_closed(struct vendor *v)
     uint64_t number = x->number;
 
     caller_run(c);
-    if (c->x == x && x->number == number && x->vendor == v &&
+    /* Unless the call has ended, or goes on with another connection (in the same memory even). */
+    if (c->x == x && x->number == number && x->vendor == v && v->over &&
         reply_vendor_lost(x, CALL_vendor_closed) != STEP_DEAD)
         caller_run(c);
 }

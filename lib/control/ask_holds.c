@@ -10,7 +10,7 @@ static json_t *wall(uint64_t ns)
 /* Bytes that may not be UTF-8 (a cut body): shown as far as they are text. */
 static json_t *text_of(const char *p, size_t n)
 {
-    char shown[HOLD_BODY_MAX * 3 + 3];
+    char shown[HOLD_BODY_MAX * 6 + 3]; /* \u001f for each byte at worst */
     struct outbuf o = outbuf_on(shown, sizeof(shown));
     json_t *s = json_stringn(p, n), *quoted;
 
@@ -19,6 +19,12 @@ static json_t *text_of(const char *p, size_t n)
     outbuf_json(&o, span_of(p, n));
     quoted = o.full ? NULL : json_loadb(o.p, o.n, JSON_DECODE_ANY, NULL);
     return quoted ? quoted : json_string("");
+}
+
+/* Texts are cut to fit by bytes, so their ends may not be UTF-8; a call must not vanish for it. */
+static json_t *text(const char *s)
+{
+    return text_of(s, strlen(s));
 }
 
 static json_t *approvers(const struct hold_record *r)
@@ -49,11 +55,11 @@ static json_t *describe(const struct hold_record *r, bool whole)
     const struct hold_request *q = &r->request;
     char id[HOLD_ID_TEXT];
     json_t *o = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:I, s:s, s:s, s:o, s:o, s:i, s:o, s:i}", "id",
+        "{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:i, s:o, s:i}", "id",
         hold_id_text(r->id, id), "state", hold_state_name(r->state), "call", q->call, "caller",
-        q->caller, "function", q->function, "method", q->method, "target",
-        text_of(q->target, strlen(q->target)), "rule", (json_int_t)q->rule, "rule_name",
-        q->rule_name, "message", q->message, "opened", wall(r->opened_ns), "deadline",
+        text(q->caller), "function", text(q->function), "method", text(q->method), "target",
+        text(q->target), "rule", (json_int_t)q->rule, "rule_name", text(q->rule_name), "message",
+        text(q->message), "opened", wall(r->opened_ns), "deadline",
         wall(r->state == HOLD_HELD ? r->deadline_ns : r->grant_until_ns), "quorum", (int)q->quorum,
         "approvers", approvers(r), "attempts", (int)r->attached);
 
@@ -63,10 +69,10 @@ static json_t *describe(const struct hold_record *r, bool whole)
     if (r->who[0])
         json_object_set_new(o, "decided_by", json_string(r->who));
     if (r->reason[0])
-        json_object_set_new(o, "reason", json_string(r->reason));
+        json_object_set_new(o, "reason", text(r->reason));
     if (r->status)
         json_object_set_new(o, "status", json_integer(r->status));
-    json_object_set_new(o, "content_type", json_string(q->content_type));
+    json_object_set_new(o, "content_type", text(q->content_type));
     json_object_set_new(o, "body_size", json_integer(q->body_size));
     if (whole)
         json_object_set_new(o, "body", text_of(q->body, q->body_shown));

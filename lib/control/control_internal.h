@@ -36,6 +36,7 @@ struct client {
     char *out; /* malloc'd, what is still to be written */
     size_t out_len, out_at;
     bool waits_reload;
+    bool eof;         /* it asks nothing more, and leaves when it has its answers */
     uint64_t seen_ns; /* of the last progress */
 };
 

@@ -111,9 +111,13 @@ static void finish(struct control *c, json_t *answer)
     diags_free(&r->diags);
     r->state = RELOAD_IDLE;
     if (r->again) {
-        json_decref(answer); /* those who wait are answered by the next one */
-        reload_start(c, r->who);
-        return;
+        char who[sizeof(r->who)];
+
+        memcpy(who, r->who, sizeof(who));
+        if (reload_start(c, who)) {
+            json_decref(answer); /* those who wait are answered by the next one */
+            return;
+        }
     }
     tell_waiting(c, answer);
 }

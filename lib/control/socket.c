@@ -183,24 +183,41 @@ static void handle_line(struct control *c, struct client *k, struct span line)
         client_answer(k, answer);
 }
 
+/* One answer at a time: who asks without reading makes the kernel's buffers wait, not ours grow. */
+static bool owes_answer(const struct client *k)
+{
+    return k->out_len || k->waits_reload;
+}
+
 /* False: the client is to be dropped. */
-static bool client_read(struct control *c, struct client *k)
+static bool client_read(struct client *k)
 {
     ssize_t n = read(k->fd, k->in + k->in_len, REQUEST_MAX - k->in_len);
-    char *end;
 
-    if (n <= 0)
-        return n < 0 && (errno == EAGAIN || errno == EINTR);
+    if (n < 0)
+        return errno == EAGAIN || errno == EINTR;
     k->seen_ns = clock_mono_ns();
     k->in_len += (size_t)n;
-    while ((end = memchr(k->in, '\n', k->in_len))) {
+    k->eof = n == 0;
+    return k->in_len < REQUEST_MAX || memchr(k->in, '\n', k->in_len);
+}
+
+static void client_serve_lines(struct control *c, struct client *k)
+{
+    char *end;
+
+    while (!owes_answer(k) && (end = memchr(k->in, '\n', k->in_len))) {
         size_t line = (size_t)(end - k->in);
 
         handle_line(c, k, span_of(k->in, line));
         memmove(k->in, end + 1, k->in_len - line - 1);
         k->in_len -= line + 1;
     }
-    return k->in_len < REQUEST_MAX;
+}
+
+static bool wants_to_read(const struct client *k)
+{
+    return !owes_answer(k) && !k->eof;
 }
 
 static bool client_write(struct client *k)
@@ -223,10 +240,16 @@ static void serve_client(struct control *c, struct client *k, short events)
 {
     bool ok = true;
 
-    if (events & (POLLIN | POLLHUP | POLLERR))
-        ok = client_read(c, k);
+    if (wants_to_read(k) && (events & (POLLIN | POLLHUP | POLLERR)))
+        ok = client_read(k);
+    if (ok)
+        client_serve_lines(c, k);
     if (ok && k->out_len)
         ok = client_write(k);
+    if (ok && k->eof && !owes_answer(k) && !memchr(k->in, '\n', k->in_len))
+        ok = false;
+    if (ok && k->waits_reload && (events & (POLLHUP | POLLERR)))
+        ok = false; /* gone for good: nobody is left to tell */
     if (ok && !k->waits_reload && clock_mono_ns() - k->seen_ns > CLIENT_IDLE_MS * NS_IN_MS)
         ok = false;
     if (!ok)
@@ -246,8 +269,9 @@ void socket_serve(struct control *c, int timeout_ms)
         if (k->fd < 0)
             continue;
         of[n] = k;
-        p[n++] =
-            (struct pollfd){.fd = k->fd, .events = (short)(POLLIN | (k->out_len ? POLLOUT : 0))};
+        p[n++] = (struct pollfd){
+            .fd = k->fd,
+            .events = (short)((wants_to_read(k) ? POLLIN : 0) | (k->out_len ? POLLOUT : 0))};
     }
     if (poll(p, n, timeout_ms) < 0)
         return;

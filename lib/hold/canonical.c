@@ -309,6 +309,29 @@ static char *decode_form(struct span s, size_t *n)
     return out;
 }
 
+static size_t name_length(struct span pair)
+{
+    const char *equals = memchr(pair.p, '=', pair.n);
+
+    return equals ? (size_t)(equals - pair.p) : pair.n;
+}
+
+/* `rest` starts at the "=", if there is one: `a` and `a=` are two things to some servers. */
+static bool feed_pair_value(EVP_MD_CTX *md, struct span rest)
+{
+    size_t n;
+    char *text;
+    bool ok;
+
+    if (rest.n == 0)
+        return EVP_DigestUpdate(md, "N", 1) == 1;
+    text = decode_form(span_from(rest, 1), &n);
+    ok = text && EVP_DigestUpdate(md, "V", 1) == 1 && hold_feed(md, text, n);
+    free(text);
+    return ok;
+}
+
+/* Sorted by name alone: of two values of one name, servers take the first or the last. */
 bool hold_feed_pairs(EVP_MD_CTX *md, struct span pairs, bool sorted)
 {
     struct members all = {0};
@@ -323,24 +346,15 @@ bool hold_feed_pairs(EVP_MD_CTX *md, struct span pairs, bool sorted)
         m = members_add(&all);
         ok = m != NULL;
         if (ok) {
-            m->value = pair;
-            m->key = decode_form(pair, &m->key_n);
+            m->value = span_from(pair, name_length(pair));
+            m->key = decode_form(span_of(pair.p, name_length(pair)), &m->key_n);
             ok = m->key != NULL;
         }
     }
     if (ok && sorted && all.n)
         qsort(all.m, all.n, sizeof(*all.m), by_key);
-    for (size_t i = 0; ok && i < all.n; i++) {
-        struct span value = all.m[i].value, name = span_cut(&value, '=');
-        size_t n;
-        char *text = decode_form(name, &n);
-
-        ok = text && hold_feed(md, text, n);
-        free(text);
-        text = ok ? decode_form(value, &n) : NULL;
-        ok = text && hold_feed(md, text, n);
-        free(text);
-    }
+    for (size_t i = 0; ok && i < all.n; i++)
+        ok = hold_feed(md, all.m[i].key, all.m[i].key_n) && feed_pair_value(md, all.m[i].value);
     members_free(&all);
     return ok && EVP_DigestUpdate(md, "E", 1) == 1;
 }

@@ -29,7 +29,8 @@ static bool feed_accounts(EVP_MD_CTX *md, const struct hold_subject *s)
     for (unsigned i = 0; ok && c && i < c->naccount_headers; i++) {
         ok = hold_feed_span(md, c->account_headers[i]);
         for (unsigned k = 0; ok && k < s->head->nfields; k++)
-            if (span_ieq(s->head->fields[k].name, c->account_headers[i]))
+            /* What Connection names is not sent on, so it chooses nothing. */
+            if (!s->head->fields[k].hop && span_ieq(s->head->fields[k].name, c->account_headers[i]))
                 ok = hold_feed_span(md, s->head->fields[k].value);
         ok = ok && EVP_DigestUpdate(md, "E", 1) == 1;
     }

@@ -23,6 +23,7 @@
 #define HOLD_DIGEST     32
 #define HOLD_BODY_MAX   ((size_t)16 << 10) /* of the masked body that a reviewer sees */
 #define HOLD_ID_TEXT    24                 /* "h-" and 16 hex digits, NUL */
+#define HOLD_QUORUM_MAX 16                 /* reviewers that a rule may ask for */
 #define HOLD_OPEN_MAX   4096               /* records that are not at an end */
 #define HOLD_CALLER_MAX 64                 /* of them by one caller */
 #define HOLD_KEPT_MAX   4096               /* ended records kept for `holds list --all` */
@@ -61,7 +62,8 @@ enum hold_message_type {
     HOLD_MSG_DENIED,   /* who, reason */
     HOLD_MSG_PENDING,  /* the wait ran out; the record stays open for an approval */
     HOLD_MSG_REFUSED,  /* cannot be held: reason is a cause ("too_many_holds",
-                          "idempotency_conflict",  "approval_used") */
+                          "idempotency_conflict", "approval_used", "quorum_too_large", "no_memory")
+                        */
 };
 
 /* What a reviewer sees; everything in it is masked already. A block of the worker's, the control
@@ -72,7 +74,7 @@ struct hold_request {
     uint64_t grant_ns; /* how long an approval after that stays good */
     uint64_t rule, rev;
     unsigned quorum;
-    char call[40];
+    char call[40]; /* id of the newest call that came with this digest */
     char caller[256], connection[128], function[192], method[32], target[2048];
     char rule_name[256], message[512];
     char idempotency_key[256]; /* hex SHA-256 of it, empty if none */
@@ -119,7 +121,7 @@ struct hold_record {
     uint64_t call;     /* its number there; 0: nobody waits */
     unsigned attached; /* calls that came with this digest */
     unsigned approvals;
-    char approvers[8][64];
+    char approvers[HOLD_QUORUM_MAX][64];
     char who[64], reason[156]; /* of the end */
     uint32_t status;
     struct hold_request request; /* a copy */

@@ -11,6 +11,7 @@ struct entry {
     bool ended;
     TAILQ_ENTRY(entry) all;
     LIST_ENTRY(entry) open;
+    STAILQ_ENTRY(entry) by_end;
 };
 
 /* A message that a full ring did not take. */
@@ -23,6 +24,7 @@ struct hold_table {
     struct hold_out out;
     TAILQ_HEAD(, entry) all;
     LIST_HEAD(, entry) open;
+    STAILQ_HEAD(, entry) ended; /* oldest end first */
     STAILQ_HEAD(, queued) queue;
     unsigned nopen, nended;
     uint64_t next_id;
@@ -152,18 +154,15 @@ static void event(struct hold_table *t, enum audit_kind kind, const struct entry
     hold_event(t->out.audit, kind, &e->r, who, reason, now_ns);
 }
 
+/* Oldest by its end, so that the one that ends now can still be shown. */
 static void forget_oldest(struct hold_table *t)
 {
-    struct entry *e;
+    struct entry *e = STAILQ_FIRST(&t->ended);
 
-    TAILQ_FOREACH (e, &t->all, all) {
-        if (!e->ended)
-            continue;
-        TAILQ_REMOVE(&t->all, e, all);
-        t->nended--;
-        free(e);
-        return;
-    }
+    STAILQ_REMOVE_HEAD(&t->ended, by_end);
+    TAILQ_REMOVE(&t->all, e, all);
+    t->nended--;
+    free(e);
 }
 
 static void end(struct hold_table *t, struct entry *e, enum hold_state state, uint64_t now_ns)
@@ -174,6 +173,7 @@ static void end(struct hold_table *t, struct entry *e, enum hold_state state, ui
     e->ended = true;
     LIST_REMOVE(e, open);
     t->nopen--;
+    STAILQ_INSERT_TAIL(&t->ended, e, by_end);
     if (++t->nended > HOLD_KEPT_MAX)
         forget_oldest(t);
 }
@@ -221,6 +221,9 @@ static const char *objection(const struct hold_table *t, const struct hold_reque
     unsigned own = 0;
     struct entry *e;
 
+    /* More than can be counted would never be reached, or worse, be taken for reached. */
+    if (q->quorum > HOLD_QUORUM_MAX)
+        return "quorum_too_large";
     if (t->nopen >= HOLD_OPEN_MAX)
         return "too_many_holds";
     LIST_FOREACH (e, &t->open, open) {
@@ -256,6 +259,7 @@ static void wait_on(struct entry *e, const struct hold_message *m, uint64_t now_
     e->r.call = m->call;
     e->r.attached++;
     e->r.deadline_ns = now_ns + m->request->wait_ns;
+    memcpy(e->r.request.call, m->request->call, sizeof(e->r.request.call));
 }
 
 static void opened(struct hold_table *t, const struct hold_message *m, uint64_t id)
@@ -269,6 +273,13 @@ static void opened(struct hold_table *t, const struct hold_message *m, uint64_t 
     send(t, &back);
 }
 
+/* From here the worker says what becomes of it; the limit is for when nothing is heard any more. */
+static void approved(struct entry *e, uint64_t now_ns)
+{
+    e->r.state = HOLD_APPROVED;
+    e->r.grant_until_ns = now_ns + e->r.request.grant_ns;
+}
+
 /* The same call again: an SDK's retry, or the one after an approval. */
 static void attach(struct hold_table *t, struct entry *e, const struct hold_message *m,
                    uint64_t now_ns)
@@ -276,7 +287,7 @@ static void attach(struct hold_table *t, struct entry *e, const struct hold_mess
     switch (e->r.state) {
     case HOLD_GRANTED:
         wait_on(e, m, now_ns);
-        e->r.state = HOLD_APPROVED;
+        approved(e, now_ns);
         opened(t, m, e->r.id);
         event(t, AUDIT_HOLD_CONSUMED, e, span_cstr(e->r.who), SPAN_NONE, now_ns);
         tell(t, e, HOLD_MSG_APPROVED, span_cstr(e->r.who), SPAN_NONE);
@@ -367,8 +378,13 @@ static void wait_over(struct hold_table *t, struct entry *e, uint64_t now_ns)
     e->r.grant_until_ns = now_ns + e->r.request.grant_ns;
 }
 
+/* A call that was sent and of which nothing more was heard has settled, nobody knows how. */
 static void expire(struct hold_table *t, struct entry *e, uint64_t now_ns)
 {
+    if (e->r.state == HOLD_FORWARDED) {
+        end(t, e, HOLD_SETTLED, now_ns);
+        return;
+    }
     event(t, AUDIT_HOLD_EXPIRED, e, SPAN_NONE, SPAN_NONE, now_ns);
     end(t, e, HOLD_EXPIRED, now_ns);
 }
@@ -380,6 +396,8 @@ static uint64_t due(const struct entry *e)
         return e->r.deadline_ns;
     case HOLD_PENDING:
     case HOLD_GRANTED:
+    case HOLD_APPROVED:
+    case HOLD_FORWARDED:
         return e->r.grant_until_ns;
     default:
         return UINT64_MAX;
@@ -457,7 +475,6 @@ enum hold_result hold_approve(struct hold_table *t, uint64_t id, const struct ho
 {
     struct entry *e = find(t, id);
     enum hold_result may = may_decide(e, by);
-    unsigned most = sizeof(e->r.approvers) / sizeof(e->r.approvers[0]);
 
     if (may != HOLD_DONE)
         return may;
@@ -467,12 +484,12 @@ enum hold_result hold_approve(struct hold_table *t, uint64_t id, const struct ho
         return HOLD_TWICE;
     put_text(e->r.approvers[e->r.approvals++], sizeof(e->r.approvers[0]), by->name);
     event(t, AUDIT_HOLD_APPROVED, e, by->name, reason, now_ns);
-    if (e->r.approvals < e->r.request.quorum && e->r.approvals < most)
+    if (e->r.approvals < e->r.request.quorum)
         return HOLD_COUNTED;
     put_text(e->r.who, sizeof(e->r.who), by->name);
     put_text(e->r.reason, sizeof(e->r.reason), reason);
     if (e->r.state == HOLD_HELD) {
-        e->r.state = HOLD_APPROVED;
+        approved(e, now_ns);
         tell(t, e, HOLD_MSG_APPROVED, by->name, reason);
     } else {
         /* The limit counts from the approval, not from the call. */
@@ -531,6 +548,7 @@ struct hold_table *hold_table_new(const struct hold_out *out)
     t->out = *out;
     TAILQ_INIT(&t->all);
     LIST_INIT(&t->open);
+    STAILQ_INIT(&t->ended);
     STAILQ_INIT(&t->queue);
     /* Seconds of the start in the upper part: ids go on growing over restarts. */
     t->next_id = ((uint64_t)time(NULL) << 24) + 1;

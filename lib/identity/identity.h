@@ -1,5 +1,6 @@
 /* Who is calling: tokens and addresses. An identity set is built with each rules generation (keys
- * from the issuers' JWKS files) and is immutable; a worker keeps a cache of tokens it has verified. */
+ * from the issuers' JWKS files) and is immutable; a worker keeps a cache of tokens it has verified.
+ */
 #ifndef IDENTITY_IDENTITY_H
 #define IDENTITY_IDENTITY_H
 
@@ -13,12 +14,13 @@ struct identity_set;
 struct identity_worker;
 
 /* Reads the JWKS files of a rule set (RFC 7517: RSA >= 2048 bits, EC P-256/384/521, Ed25519). NULL
- * after complaints with file:line:column: unreadable, no usable key, private or symmetric keys in it,
- * duplicate kid. The rule set must outlive it. */
+ * after complaints with file:line:column: unreadable, no usable key, private or symmetric keys in
+ * it, duplicate kid. The rule set must outlive it. */
 struct identity_set *identity_load(const struct rules_set *rules, struct diags *d);
 void identity_free(struct identity_set *s);
 
-/* Why a caller is not known. Names are stable causes (identity_cause_name), texts are for people. */
+/* Why a caller is not known. Names are stable causes (identity_cause_name), texts are for people.
+ */
 #define IDENTITY_CAUSES(X)                                                                         \
     X(NONE, "")                                                                                    \
     X(TOKEN_MISSING, "no token was sent where the vendor's key would stand")                       \
@@ -50,10 +52,10 @@ const char *identity_cause_text(enum identity_cause c);
 /* A caller that has been verified; owned by the worker's cache, or by the set for sources. */
 struct identity {
     struct rules_caller caller;
-    struct span subject;  /* `sub`, `jti`: for the record */
+    struct span subject; /* `sub`, `jti`: for the record */
     struct span token_id;
-    uint64_t expires_ns;  /* wall clock; UINT64_MAX for sources */
-    unsigned refs;        /* holders; the cache keeps it alive while > 0 */
+    uint64_t expires_ns; /* wall clock; UINT64_MAX for sources */
+    unsigned refs;       /* holders; the cache keeps it alive while > 0 */
 };
 
 /* A worker's cache of verified tokens, keyed by SHA-256 of the token: bounded, least recently used
@@ -63,12 +65,13 @@ void identity_worker_free(struct identity_worker *w);
 /* Forgets everything remembered under an older set (identities still held stay valid until put). */
 void identity_worker_adopt(struct identity_worker *w, const struct identity_set *s);
 
-/* Finds out who sent a request by the methods that the connection lists, in its order: the first that is
- * present must succeed. Tokens are looked for in Turnpike-Token, Authorization (Bearer; Basic user or
- * password), X-Api-Key, and the connection's own credential header; two different tokens are
- * TOKEN_TWICE. On success *out holds a reference (identity_put gives it back) and NONE is returned.
- * *out->caller.address is not set here: copy what you need. A first sight of a token costs a
- * signature check and allocates (bounded by the cache); later ones neither. `now_ns`: wall clock. */
+/* Finds out who sent a request by the methods that the connection lists, in its order: the first
+ * that is present must succeed. Tokens are looked for in Turnpike-Token, Authorization (Bearer;
+ * Basic user or password), X-Api-Key, and the connection's own credential header; two different
+ * tokens are TOKEN_TWICE. On success *out holds a reference (identity_put gives it back) and NONE
+ * is returned. *out->caller.address is not set here: copy what you need. A first sight of a token
+ * costs a signature check and allocates (bounded by the cache); later ones neither. `now_ns`: wall
+ * clock. */
 enum identity_cause identity_identify(struct identity_worker *w,
                                       const struct rules_connection *connection,
                                       const struct http_head *head, const struct net_addr *from,
@@ -81,8 +84,7 @@ bool identity_is_token_field(const struct rules_connection *connection,
 
 /* One token on its own: for tests and tools. On success fills *out with memory of `mem`. */
 enum identity_cause identity_verify_token(const struct identity_set *s, struct span token,
-                                          uint64_t now_ns, struct arena *mem,
-                                          struct identity *out);
+                                          uint64_t now_ns, struct arena *mem, struct identity *out);
 
 #define IDENTITY_COUNTERS(X) X(cache_hits) X(verified) X(evicted)
 struct identity_counters {

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* The list that hs_compile_multi wants. `text` is locked: it spells out the credentials. */
+/* The list that hs_compile_multi wants. */
 struct list {
     unsigned n;
     const char **expression;
@@ -18,7 +18,7 @@ static void list_free(struct list *p)
     free(p->expression);
     free(p->flags);
     free(p->id);
-    locked_free(p->text);
+    free(p->text);
 }
 
 static bool list_new(struct list *p, unsigned room, size_t text)
@@ -26,8 +26,8 @@ static bool list_new(struct list *p, unsigned room, size_t text)
     *p = (struct list){.expression = calloc(room, sizeof(char *)),
                        .flags = calloc(room, sizeof(unsigned)),
                        .id = calloc(room, sizeof(unsigned)),
-                       .text = text ? locked_new(text) : NULL};
-    return p->expression && p->flags && p->id && (p->text || !text);
+                       .text = malloc(text + 1)};
+    return p->expression && p->flags && p->id && p->text;
 }
 
 static void list_add(struct list *p, const char *expression, unsigned flags, unsigned id)
@@ -37,48 +37,19 @@ static void list_add(struct list *p, const char *expression, unsigned flags, uns
     p->id[p->n++] = id;
 }
 
-static void list_add_literals(struct list *p, const struct literals *l)
+#define TRIGGER_TEXT (TRIGGER_BYTES * 4 + 1)
+
+static void list_add_triggers(struct list *p, const struct literals *l)
 {
-    static const char hex[] = "0123456789abcdef";
     char *out = p->text;
 
-    for (unsigned i = 0; i < l->count; i++) {
-        list_add(p, out, 0, ID_LITERAL + i);
-        for (unsigned k = 0; k < l->lit[i].n; k++) {
-            uint8_t c = l->bytes[l->lit[i].at + k];
-            *out++ = '\\';
-            *out++ = 'x';
-            *out++ = hex[c >> 4];
-            *out++ = hex[c & 15];
-        }
-        *out++ = 0;
+    for (unsigned i = 0; i < l->triggers; i++, out += TRIGGER_TEXT) {
+        const uint8_t *c = literals_trigger(l, i);
+        snprintf(out, TRIGGER_TEXT, "\\x%02x\\x%02x\\x%02x\\x%02x", c[0], c[1], c[2], c[3]);
+        list_add(p, out, 0, ID_TRIGGER + i);
     }
 }
 
-/* Moves a database into locked memory. Hyperscan's own copy is wiped but for its first bytes, by
- * which hs_free_database knows it. */
-static hs_database_t *database_lock(hs_database_t *db)
-{
-    hs_database_t *locked = NULL;
-    char *bytes = NULL;
-    size_t n = 0, size = 0;
-
-    if (hs_serialize_database(db, &bytes, &n) == HS_SUCCESS &&
-        hs_serialized_database_size(bytes, n, &size) == HS_SUCCESS && (locked = locked_new(size)) &&
-        hs_deserialize_database_at(bytes, n, locked) != HS_SUCCESS) {
-        locked_free(locked);
-        locked = NULL;
-    }
-    if (bytes)
-        explicit_bzero(bytes, n);
-    free(bytes);
-    if (hs_database_size(db, &size) == HS_SUCCESS)
-        explicit_bzero((char *)db + 16, size - 16);
-    hs_free_database(db);
-    return locked;
-}
-
-/* Hyperscan quotes no pattern in its messages, but it may number one: say what is known. */
 static hs_database_t *list_compile(const struct list *p, unsigned mode, char why[256])
 {
     hs_compile_error_t *error = NULL;
@@ -108,34 +79,25 @@ static bool compile_secrets(const struct match_builder *b, struct match_db *db, 
 
 static bool compile_scan(const struct match_builder *b, struct match_db *db, char why[256])
 {
-    unsigned literals = db->secrets ? db->secrets->count : 0;
-    size_t text = db->secrets ? db->secrets->used * 4 + literals : 0;
+    unsigned triggers = db->secrets ? db->secrets->triggers : 0;
+    bool done = false;
     struct list p;
 
-    if (b->count + literals == 0)
-        return true;
-    if (!list_new(&p, b->count + literals, text)) {
+    if (!list_new(&p, b->count + triggers + 1, triggers * TRIGGER_TEXT)) {
         snprintf(why, 256, "out of memory");
-        list_free(&p);
-        return false;
+        goto out;
     }
     for (unsigned i = 0; i < b->count; i++)
         if (b->det[i].kind != KIND_CARD)
             list_add(&p, b->det[i].kind == KIND_MAIL ? mail_expression : b->pattern[i], 0, i);
-    if (literals)
-        list_add_literals(&p, db->secrets);
-    if (p.n == 0) {
-        list_free(&p);
-        return true;
-    }
-    db->scan = list_compile(&p, HS_MODE_STREAM, why);
+    if (triggers)
+        list_add_triggers(&p, db->secrets);
+    if (p.n)
+        db->scan = list_compile(&p, HS_MODE_STREAM, why);
+    done = !p.n || db->scan;
+out:
     list_free(&p);
-    if (!db->scan || !db->secrets)
-        return db->scan != NULL;
-    db->scan = database_lock(db->scan);
-    if (!db->scan)
-        snprintf(why, 256, "no locked memory for the database (RLIMIT_MEMLOCK)");
-    return db->scan != NULL;
+    return done;
 }
 
 static bool compile_som(const struct match_builder *b, struct match_db *db, char why[256])

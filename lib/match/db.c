@@ -7,10 +7,7 @@ void match_db_free(struct match_db *db)
 {
     if (!db)
         return;
-    if (db->secrets)
-        locked_free(db->scan);
-    else
-        hs_free_database(db->scan);
+    hs_free_database(db->scan);
     hs_free_database(db->som);
     literals_free(db->secrets);
     free(db);

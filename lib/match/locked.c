@@ -4,9 +4,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* In front of what the caller sees; keeps it aligned as Hyperscan wants its databases. */
+/* In front of what the caller sees. */
 struct head {
-    _Alignas(64) size_t bytes;
+    _Alignas(16) size_t bytes;
 };
 
 void *locked_new(size_t n)

@@ -1,6 +1,6 @@
 /* Finding and masking sensitive data: detectors compiled into one Hyperscan database (cards have a
- * search of their own), candidates confirmed by validators (Luhn, IIN ranges), masks that keep length
- * and syntax.
+ * search of their own), candidates confirmed by validators (Luhn, IIN ranges), masks that keep
+ * length and syntax.
  *
  * A database is immutable and shared; a `struct match_worker` (scratch, stream pool) belongs to one
  * thread. Nothing on the road allocates. */
@@ -18,7 +18,9 @@ enum match_keep { MATCH_KEEP_LAST4, MATCH_KEEP_BIN_LAST4, MATCH_KEEP_NONE };
 /* A set of detectors by index (the order in which they were added). */
 typedef uint64_t match_set;
 
-/* What to mask somewhere: which detectors, and how much of each match stays readable. */
+/* What to mask somewhere: which detectors, and how much of each match stays readable. The first six
+ * (the BIN) are for cards; elsewhere BIN_LAST4 means LAST4. Of a pattern's match with fewer than eight
+ * bytes no more than half is kept. */
 struct match_policy {
     match_set detectors;
     uint8_t keep[MATCH_DETECTORS_MAX]; /* enum match_keep by detector */
@@ -35,16 +37,16 @@ void match_builder_free(struct match_builder *b);
 /* The detectors that the product has a validator for: "pci.card" (13-19 digits with single spaces or
  * dashes, IIN and length by brand, Luhn) and "pii.email". Returns the index, -1 if unknown. */
 int match_builder_add_known(struct match_builder *b, struct span name);
-/* A detector from a rules file: a Hyperscan pattern whose matches have at most 1000 bytes (with what is
- * looked at around them they wait within MATCH_LOOKBACK). `check` is empty or "luhn". -1 and `why`
- * filled (Hyperscan's own words) when refused: matches the empty string, unbounded width, does not
- * compile. */
+/* A detector from a rules file: a Hyperscan pattern whose matches have at most 1000 bytes (with what
+ * is looked at around them they wait within MATCH_LOOKBACK). For every end its leftmost start counts.
+ * `check` is empty or "luhn". -1 and `why` filled (Hyperscan's own words) when refused: matches the
+ * empty string, unbounded width, does not compile or is too large for its starts to be found. */
 int match_builder_add_pattern(struct match_builder *b, struct span name, struct span pattern,
                               struct span check, char why[256]);
 /* A credential that must never come back to a caller: matched raw, in base64 (three alignments),
  * hex and percent form, whatever the policy says, masked whole. 8 to 4096 bytes, else refused with
- * false, as it is when no memory can be locked (RLIMIT_MEMLOCK). The bytes are copied into memory that
- * is locked, not dumped, and wiped with the database. */
+ * false, as it is when no memory can be locked (RLIMIT_MEMLOCK). The bytes are copied into memory
+ * that is locked, not dumped, and wiped with the database; Hyperscan is told four of them. */
 bool match_builder_add_secret(struct match_builder *b, struct span name, struct span value);
 
 /* Compiles. Off the road (tens of milliseconds and more). NULL and `why` on failure. A builder with
@@ -79,7 +81,8 @@ struct match_found {
 /* What the bytes are, as far as masks must keep their syntax. */
 enum match_syntax {
     MATCH_PLAIN, /* '*' */
-    MATCH_JSON,  /* '*' inside strings; bare numbers stay JSON numbers: first digit '1', then '0' */
+    MATCH_JSON,  /* '*' inside strings; bare numbers stay JSON numbers: first digit '1', then '0'.
+                  * Also for NDJSON and server-sent events: every line starts outside strings. */
     MATCH_FORM,  /* x-www-form-urlencoded or a URL: decoded for matching, escapes stay whole */
 };
 

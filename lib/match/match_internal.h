@@ -45,6 +45,10 @@ struct literal {
     uint16_t n;
 };
 
+/* Hyperscan is told the last bytes of a literal only: what it is given leaves traces in memory that
+ * nobody wipes. The rest is compared here. */
+#define TRIGGER_BYTES 4u
+
 /* All forms of all credentials, in locked memory; `lit` is sorted by its bytes, without twins. */
 struct literals {
     unsigned count, room;
@@ -53,6 +57,9 @@ struct literals {
     size_t used, cap;
     uint32_t longest;
     bool failed; /* memory ran out: the set is not complete */
+    /* Literals with the same last bytes: trigger k stands for by_end[group[k] .. group[k + 1]). */
+    unsigned triggers;
+    uint32_t *by_end, *group;
     /* For the test "could this suffix be the start of a literal": bytes that occur in one, and
      * the pairs that one starts with. */
     bool alphabet[256], first[256];
@@ -67,6 +74,8 @@ bool literals_finish(struct literals *l);
 /* Where the longest suffix of t[0..n) starts that is the beginning of a literal, but no whole one.
  */
 uint32_t literals_tail(const struct literals *l, const uint8_t *t, uint32_t n);
+/* The TRIGGER_BYTES of trigger k. */
+const uint8_t *literals_trigger(const struct literals *l, unsigned k);
 
 /* ------------------------------------------------------------------ database */
 
@@ -86,8 +95,7 @@ struct match_db {
     unsigned count;
     struct detector det[MATCH_DETECTORS_MAX];
     match_set patterns;
-    hs_database_t *scan; /* stream mode, ends only: tells where to look; NULL: nothing for it.
-                          * In locked memory if there are credentials. */
+    hs_database_t *scan; /* stream mode, ends only: tells where to look; NULL: nothing for it */
     hs_database_t *som;  /* block mode with starts: patterns only, run where `scan` saw one */
     struct literals *secrets;
 };
@@ -106,8 +114,8 @@ struct match_builder {
 
 int name_find(const struct detector *det, unsigned n, struct span name); /* index or -1 */
 
-/* Ids in `scan`: a detector's index, or this plus the index of a literal. */
-#define ID_LITERAL MATCH_DETECTORS_MAX
+/* Ids in `scan`: a detector's index, or this plus a trigger. */
+#define ID_TRIGGER MATCH_DETECTORS_MAX
 
 extern const char mail_expression[];
 
@@ -159,7 +167,7 @@ struct slot;
 /* Scanning state; offsets are of decoded bytes from the window's start unless said otherwise. */
 struct match_stream {
     struct match_worker *w;
-    struct slot *slot;
+    struct slot *slot; /* NULL: not open */
     const struct match_db *db;
     hs_stream_t *hs;
     match_set set, patterns;
@@ -235,7 +243,7 @@ void mail_seen(struct match_stream *s, const struct view *v, uint32_t end);
 void mail_resume(struct match_stream *s, const struct view *v);
 uint32_t mail_tail(const struct match_stream *s, const struct view *v);
 
-void secret_seen(struct match_stream *s, const struct view *v, unsigned literal, uint32_t end);
+void secret_seen(struct match_stream *s, const struct view *v, unsigned trigger, uint32_t end);
 
 void pattern_seen(struct match_stream *s, uint64_t end);
 /* Decides all pattern matches whose surroundings are known. False: the scan failed. */

@@ -53,7 +53,7 @@ static int pattern_match(unsigned id, unsigned long long from, unsigned long lon
     struct match_stream *s = l->s;
     uint64_t begin = l->start + from, end = l->start + to;
     const uint8_t *t = s->w->joined + from;
-    uint32_t n = (uint32_t)(to - from), at, stop;
+    uint32_t n = (uint32_t)(to - from), keep = keep_bytes(s, id, n), at, stop;
 
     (void)flags;
     if (!(s->patterns >> id & 1) || end <= s->pattern_done || end > l->until)
@@ -66,9 +66,8 @@ static int pattern_match(unsigned id, unsigned long long from, unsigned long lon
         s->pattern_end[id] = end;
     stop = (uint32_t)(end - s->base);
     at = reach_from(l->v, begin > s->base ? (uint32_t)(begin - s->base) : 0, stop);
-    stop -= keep_bytes(s, id, n);
-    if (at < stop)
-        plan_mark(s, l->v, at, stop, plan_bits(s, t, n));
+    if (at + keep < stop)
+        plan_mark(s, l->v, at, stop - keep, plan_bits(s, t, n));
     return 0;
 }
 

@@ -15,6 +15,8 @@ void literals_free(struct literals *l)
         return;
     locked_free(l->lit);
     locked_free(l->bytes);
+    locked_free(l->by_end);
+    locked_free(l->group);
     locked_free(l);
 }
 
@@ -177,6 +179,54 @@ static int literal_order(const void *a, const void *b, void *bytes)
     return span_cmp(span_of(base + x->at, x->n), span_of(base + y->at, y->n));
 }
 
+static const uint8_t *literal_end(const struct literals *l, uint32_t at)
+{
+    return l->bytes + l->lit[at].at + l->lit[at].n - TRIGGER_BYTES;
+}
+
+static int end_order(const void *a, const void *b, void *literals)
+{
+    const struct literals *l = literals;
+    const uint32_t *x = a, *y = b;
+    int c = memcmp(literal_end(l, *x), literal_end(l, *y), TRIGGER_BYTES);
+
+    return c ? c : (*x > *y) - (*x < *y);
+}
+
+const uint8_t *literals_trigger(const struct literals *l, unsigned k)
+{
+    return literal_end(l, l->by_end[l->group[k]]);
+}
+
+static bool group_by_end(struct literals *l)
+{
+    l->by_end = locked_new(l->count * sizeof(uint32_t));
+    l->group = locked_new((l->count + 1u) * sizeof(uint32_t));
+    if (!l->by_end || !l->group)
+        return false;
+    for (unsigned i = 0; i < l->count; i++)
+        l->by_end[i] = i;
+    qsort_r(l->by_end, l->count, sizeof(uint32_t), end_order, l);
+    for (unsigned i = 0; i < l->count; i++)
+        if (!i || memcmp(literal_end(l, l->by_end[i - 1]), literal_end(l, l->by_end[i]),
+                         TRIGGER_BYTES) != 0)
+            l->group[l->triggers++] = i;
+    l->group[l->triggers] = l->count;
+    return true;
+}
+
+static void note_start(struct literals *l, const uint8_t *p, uint32_t n)
+{
+    uint32_t pair = (uint32_t)p[0] << 8 | p[1];
+
+    if (n > l->longest)
+        l->longest = n;
+    l->first[p[0]] = true;
+    l->pair[pair / 64] |= 1ull << pair % 64;
+    for (uint32_t k = 0; k + 1 < n; k++)
+        l->alphabet[p[k]] = true;
+}
+
 bool literals_finish(struct literals *l)
 {
     unsigned n = 0;
@@ -188,17 +238,9 @@ bool literals_finish(struct literals *l)
         if (!n || literal_order(&l->lit[n - 1], &l->lit[i], l->bytes))
             l->lit[n++] = l->lit[i];
     l->count = n;
-    for (unsigned i = 0; i < n; i++) {
-        const uint8_t *p = l->bytes + l->lit[i].at;
-        uint32_t pair = (uint32_t)p[0] << 8 | p[1];
-        if (l->lit[i].n > l->longest)
-            l->longest = l->lit[i].n;
-        l->first[p[0]] = true;
-        l->pair[pair / 64] |= 1ull << pair % 64;
-        for (unsigned k = 0; k + 1 < l->lit[i].n; k++)
-            l->alphabet[p[k]] = true;
-    }
-    return true;
+    for (unsigned i = 0; i < n; i++)
+        note_start(l, l->bytes + l->lit[i].at, l->lit[i].n);
+    return group_by_end(l);
 }
 
 /* Whether some literal starts with t[0..n) and is longer. */
@@ -233,17 +275,23 @@ uint32_t literals_tail(const struct literals *l, const uint8_t *t, uint32_t n)
     return i;
 }
 
-void secret_seen(struct match_stream *s, const struct view *v, unsigned literal, uint32_t end)
+static void secret_found(struct match_stream *s, const struct view *v, uint32_t from, uint32_t end)
 {
-    uint32_t n = s->db->secrets->lit[literal].n;
-
-    if (end < n) { /* the hold kept too little: nothing may leave */
-        s->failed = true;
-        return;
-    }
-    if (s->base + end - n >= s->secret_next)
+    if (s->base + from >= s->secret_next)
         s->found.secrets++;
     if (s->base + end >= s->secret_next)
         s->secret_next = s->base + end + 1; /* parts of one that stand side by side count once */
-    plan_mark(s, v, end - n, end, plan_bits(s, v->t + end - n, n));
+    plan_mark(s, v, from, end, plan_bits(s, v->t + from, end - from));
+}
+
+/* A literal whose start has left the window was no literal: its beginning would have been held. */
+void secret_seen(struct match_stream *s, const struct view *v, unsigned trigger, uint32_t end)
+{
+    const struct literals *l = s->db->secrets;
+
+    for (uint32_t i = l->group[trigger]; i < l->group[trigger + 1]; i++) {
+        const struct literal *x = &l->lit[l->by_end[i]];
+        if (x->n <= end && memcmp(v->t + end - x->n, l->bytes + x->at, x->n) == 0)
+            secret_found(s, v, end - x->n, end);
+    }
 }

@@ -37,13 +37,12 @@ static int on_match(unsigned id, unsigned long long from, unsigned long long to,
 {
     struct match_stream *s = arg;
     const struct view *v = &s->w->view;
-    uint32_t end =
-        (uint32_t)(to - s->base); /* patterns may end before the window; they do not use it */
+    uint32_t end = (uint32_t)(to - s->base); /* not for patterns: they may end before the window */
 
     (void)from;
     (void)flags;
-    if (id >= ID_LITERAL)
-        secret_seen(s, v, id - ID_LITERAL, end);
+    if (id >= ID_TRIGGER)
+        secret_seen(s, v, id - ID_TRIGGER, end);
     else if (!(s->set >> id & 1))
         return 0;
     else if (s->mail && id == s->mail_id)

@@ -9,12 +9,10 @@
 
 struct match_worker *match_worker_new(unsigned streams)
 {
-    struct match_worker *w =
-        aligned_alloc(64, (sizeof(*w) + streams * sizeof(w->streams[0]) + 63) / 64 * 64);
+    struct match_worker *w = calloc(1, sizeof(*w) + streams * sizeof(w->streams[0]));
 
     if (!w)
         return NULL;
-    memset(w, 0, sizeof(*w));
     w->count = streams;
     for (unsigned i = 0; i < streams; i++) {
         w->streams[i].next_free = w->free;
@@ -40,6 +38,9 @@ void match_worker_free(struct match_worker *w)
 {
     if (!w)
         return;
+    for (unsigned i = 0; i < w->count; i++)
+        if (w->streams[i].slot)
+            match_stream_close(&w->streams[i]);
     while (w->slots) {
         struct slot *t = w->slots;
         w->slots = t->next;
@@ -169,6 +170,7 @@ void match_stream_close(struct match_stream *s)
     if (t->stream)
         t->stream[t->free++] = s->hs;
     t->open--;
+    s->slot = NULL;
     if (s->history_n)
         explicit_bzero(s->history, s->history_n);
     s->next_free = w->free;

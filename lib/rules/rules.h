@@ -145,8 +145,9 @@ const struct rules_connection *rules_connection_for(const struct rules_set *s, s
 struct rules_params {
     unsigned n;
     struct {
-        struct span name, value;
-    } p[RULES_PARAMS_MAX]; /* values into the path */
+        struct span name, value; /* decoded; into the path or into `text` */
+    } p[RULES_PARAMS_MAX];
+    char text[1024]; /* decoded segments; a path that needs more names no function */
 };
 /* The function that method and normalised path name: the most specific wins; `unlisted` if none.
  * Never NULL. Cost grows with the path's segments, not with the number of functions. */

@@ -198,6 +198,9 @@ static void check_cmp(struct checker *c, struct rules_ast *n)
         complain(c, n->at, "null has no order; use == or !=");
     else if ((a == TYPE_TIME && b == TYPE_DYN) || (a == TYPE_DYN && b == TYPE_TIME))
         complain(c, n->at, "a time is compared with now or timestamp(\"...\") only");
+    else if ((n->a->kind == AST_ADD && b == TYPE_NUMBER) ||
+             (n->b->kind == AST_ADD && a == TYPE_NUMBER))
+        complain(c, n->at, "+ joins strings; arithmetic is not available in this version");
     else if (a != b && a != TYPE_DYN && b != TYPE_DYN)
         complain(c, n->at, "%s is compared with %s", rules_type_name(a), rules_type_name(b));
 }

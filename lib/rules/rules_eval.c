@@ -17,7 +17,8 @@ static struct rules_value header(const struct http_head *h, struct span name)
     const struct http_field *found = NULL;
 
     for (unsigned i = 0; i < h->nfields; i++) {
-        if (!span_ieq(h->fields[i].name, name))
+        /* A field of this connection alone is not sent on: what it says decides nothing. */
+        if (h->fields[i].hop || !span_ieq(h->fields[i].name, name))
             continue;
         if (found)
             return VALUE_OF(VALUE_UNKNOWN);

@@ -59,6 +59,15 @@ static const char *add_param(struct rules_loader *l, struct rules_route *r, stru
     return NULL;
 }
 
+/* Paths are compared decoded, see rules_index_find. segment_fault has found the escapes good. */
+static struct span decoded(struct rules_loader *l, struct span s)
+{
+    char *p = arena_alloc(&l->set->mem, s.n + 1);
+    struct outbuf o = outbuf_on(p, s.n);
+
+    return http_percent_decode(&o, s) ? outbuf_span(&o) : arena_span(&l->set->mem, s);
+}
+
 static const char *add_segment(struct rules_loader *l, struct rules_route *r, struct span s)
 {
     const char *fault = NULL;
@@ -76,7 +85,7 @@ static const char *add_segment(struct rules_loader *l, struct rules_route *r, st
     if (s.p[0] == '{' && s.p[s.n - 1] == '}')
         fault = add_param(l, r, span_of(s.p + 1, s.n - 2));
     else if (!span_eq(s, SPAN_LIT("*")) && !(fault = segment_fault(s)))
-        r->segment[r->nsegments] = arena_span(&l->set->mem, s);
+        r->segment[r->nsegments] = decoded(l, s);
     r->nsegments++;
     return fault;
 }

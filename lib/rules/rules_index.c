@@ -236,6 +236,21 @@ static const struct state *next_state(const struct state *s, struct span text)
     return s->other;
 }
 
+/* A segment as vendors understand it: `a%3Ab` is `a:b` to them, so it must be to the templates.
+ * False if there is no room left for it. */
+static bool decoded(struct span *segment, struct outbuf *room)
+{
+    struct outbuf o = outbuf_on(room->p + room->n, room->cap - room->n);
+
+    if (!segment->n || !memchr(segment->p, '%', segment->n))
+        return true;
+    if (!http_percent_decode(&o, *segment) || o.full)
+        return false;
+    *segment = outbuf_span(&o);
+    room->n += o.n;
+    return true;
+}
+
 static void fill_params(const struct rules_route *r, const struct span *segment,
                         struct rules_params *out)
 {
@@ -250,6 +265,7 @@ const struct rules_route *rules_index_find(const struct rules_index *x, struct s
                                            struct span path, struct rules_params *params)
 {
     const struct state *s = rules_map_get(&x->methods, method);
+    struct outbuf room = outbuf_on(params->text, sizeof(params->text));
     struct span segment[RULES_SEGMENTS_MAX], rest, one;
     unsigned n = 0;
     bool root = path.n == 1;
@@ -262,7 +278,7 @@ const struct rules_route *rules_index_find(const struct rules_index *x, struct s
     rest = span_from(path, 1);
     while (rest.p && !root) {
         one = span_cut(&rest, '/');
-        if (one.n == 0 || !(s = next_state(s, one)))
+        if (one.n == 0 || !decoded(&one, &room) || !(s = next_state(s, one)))
             return NULL;
         if (n < RULES_SEGMENTS_MAX)
             segment[n++] = one;

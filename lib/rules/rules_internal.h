@@ -29,7 +29,7 @@
 #define RULES_SEGMENTS_MAX    32 /* of a path template */
 #define RULES_ROUTES_MAX      16 /* of one function */
 #define RULES_NAME_MAX        128
-#define RULES_CANDIDATES_MAX  (16u << 20) /* over all plans */
+#define RULES_CANDIDATES_MAX  (4u << 20) /* over all plans */
 
 #define RULES_EXPR_MAX  ((size_t)16 << 10) /* bytes of one expression */
 #define RULES_NODES_MAX 2000               /* of its tree */

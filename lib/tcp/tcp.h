@@ -157,7 +157,8 @@ const char *tcp_state_name(const struct tcp_conn *c);
     X(drop_header) X(drop_no_listener) X(drop_table_full) X(drop_half_open_full)                   \
     X(drop_time_wait) X(drop_out_of_window) X(drop_paws) X(drop_bad_ack) X(drop_blind_reset)       \
     X(drop_blind_syn) X(drop_ooo_full) X(drop_no_mbuf) X(drop_duplicate) X(drop_window_full)       \
-    X(drop_after_close) X(drop_icmp) X(drop_pressure) X(ports_spent)
+    X(drop_after_close) X(drop_icmp) X(drop_pressure) X(ports_spent)                 \
+    X(writes_starved)
 // clang-format on
 
 struct tcp_counters {

@@ -40,7 +40,7 @@ static size_t fill_new(struct tcp_conn *c, const char *p, size_t n)
     struct rte_mbuf *m = t->tx_held < t->tx_max ? rte_pktmbuf_alloc(t->lower.pool) : NULL;
 
     if (!m) {
-        COUNT(t, drop_no_mbuf);
+        COUNT(t, writes_starved);
         return 0;
     }
     if (n > c->mss)

@@ -4,17 +4,30 @@
 
 #include <stdlib.h>
 
+static bool is_mark(char c)
+{
+    return c == '-' || c == '_' || c == '.';
+}
+
+static bool is_lower_or_digit(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+}
+
 bool vault_name_valid(struct span name)
 {
-    if (name.n == 0 || name.n > VAULT_NAME_MAX)
-        return false;
-    for (size_t i = 0; i < name.n; i++) {
-        char c = name.p[i];
-
-        if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && c != '-' && c != '_' && c != '.')
+    for (size_t i = 0; i < name.n; i++)
+        if (!is_lower_or_digit(name.p[i]) && !is_mark(name.p[i]))
             return false;
-    }
-    return true;
+    return name.n > 0 && name.n <= VAULT_NAME_MAX;
+}
+
+bool vault_connection_valid(struct span name)
+{
+    for (size_t i = 0; i < name.n; i++)
+        if (!is_lower_or_digit(ascii_lower(name.p[i])) && !is_mark(name.p[i]))
+            return false;
+    return name.n > 0 && name.n <= VAULT_CONNECTION_MAX;
 }
 
 struct vault *vault_load(const char *file, const uint8_t key[VAULT_KEY], struct vault_stat *st,

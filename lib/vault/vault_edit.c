@@ -138,9 +138,9 @@ static bool check_arguments(const char *file, struct span name, struct span conn
 
     if (!vault_name_valid(name))
         diag_error(d, where, "a secret's name must be 1 to %d of: a-z 0-9 - _ .", VAULT_NAME_MAX);
-    else if (!vault_name_valid(connection))
-        diag_error(d, where, "a connection's name must be 1 to %d of: a-z 0-9 - _ .",
-                   VAULT_NAME_MAX);
+    else if (!vault_connection_valid(connection))
+        diag_error(d, where, "a connection's name must be 1 to %d of: A-Z a-z 0-9 - _ .",
+                   VAULT_CONNECTION_MAX);
     else if (!value_valid(value))
         diag_error(d, where,
                    "a value must be 1 to %d bytes without control characters (line ends too)",

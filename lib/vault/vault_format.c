@@ -53,7 +53,7 @@ static void take_secret(struct reader *r, struct vault_secret *s, struct sealed 
     sealed->nonce = take(r, VAULT_NONCE);
     sealed->value = take(r, value);
     sealed->tag = take(r, VAULT_TAG);
-    if (!vault_name_valid(s->name) || !vault_name_valid(s->connection) || s->version == 0 ||
+    if (!vault_name_valid(s->name) || !vault_connection_valid(s->connection) || s->version == 0 ||
         value == 0 || value > VAULT_VALUE_MAX)
         r->bad = true;
 }

@@ -24,7 +24,7 @@
 #define VAULT_HEADER (8 + 4 + VAULT_ID + 8 + 4 + 16)
 #define VAULT_SEAL   (VAULT_NONCE + VAULT_TAG)
 #define VAULT_ENTRY_MAX                                                                            \
-    (1 + VAULT_NAME_MAX + 1 + VAULT_NAME_MAX + 4 + 8 + 2 + VAULT_NONCE + VAULT_VALUE_MAX +         \
+    (1 + VAULT_NAME_MAX + 1 + VAULT_CONNECTION_MAX + 4 + 8 + 2 + VAULT_NONCE + VAULT_VALUE_MAX +   \
      VAULT_TAG)
 #define VAULT_FILE_MAX (VAULT_HEADER + (size_t)VAULT_SECRETS_MAX * VAULT_ENTRY_MAX + VAULT_SEAL)
 
@@ -89,6 +89,7 @@ void vault_mem_seal(void *p);
 
 /* vault.c */
 bool vault_name_valid(struct span name);
+bool vault_connection_valid(struct span name);
 struct vault *vault_load(const char *file, const uint8_t key[VAULT_KEY], struct vault_stat *st,
                          struct diags *d);
 /* The index of a name, or where it would stand. */

@@ -180,6 +180,14 @@ def test_malformed_request(lab, cause):
     expect("vendor calls", before, len(lab.vendor_log()))
 
 
+def test_method_override(lab):
+    before = len(lab.vendor_log())
+    a = lab.curl(f"{API}/v1/charges/1", "-H", "X-HTTP-Method-Override: DELETE")
+    expect("status", 400, a.status, a)
+    expect("cause", "method_override", a.cause, a)
+    expect("vendor calls", before, len(lab.vendor_log()))
+
+
 def test_malformed_chunk(lab):
     text = Raw(lab)(request(lab, "POST /v1/transfers HTTP/1.1", "Transfer-Encoding: chunked",
                             body="zz\r\n"))

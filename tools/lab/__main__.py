@@ -99,15 +99,15 @@ def main():
     parser.add_argument("--keep", action="store_true")
     args = parser.parse_args()
     report, began = Report(), time.time()
+    chosen = [(t, f) for t, f in [*scenarios.SCENARIOS, ("a short load", measure)]
+              if f is not scenarios.full_disk and wanted(f, args.only)]
 
-    with lab_module.Lab(driver=args.driver, build=args.build, progress=say) as lab:
-        for title, function in scenarios.SCENARIOS:
-            if function is not scenarios.full_disk and wanted(function, args.only):
+    if chosen or args.keep:
+        with lab_module.Lab(driver=args.driver, build=args.build, progress=say) as lab:
+            for title, function in chosen:
                 report.run(lab, title, function)
-        if wanted(measure, args.only):
-            report.run(lab, "a short load", measure)
-        if args.keep:
-            keep(lab)
+            if args.keep:
+                keep(lab)
     if wanted(scenarios.full_disk, args.only):
         title = next(t for t, f in scenarios.SCENARIOS if f is scenarios.full_disk)
         say("a second lab, with its audit store on a file system of 12 MiB")

@@ -107,6 +107,15 @@ class Lab:
                 f.write("127.0.0.1 localhost\n")
                 f.writelines(f"{a} {n}\n" for n, a in HOSTS.items())
 
+    def _taps(self):
+        """turnpike at one end of a tap, a bridge to the wire at the other (drivers-config/README.md)."""
+        for tap, end in (("tin", "in0"), ("tout", "out0")):
+            self.sh(self.box, f"ip tuntap add {tap} mode tap multi_queue; "
+                              f"ip link add br-{tap} type bridge; "
+                              f"ip link set {tap} master br-{tap}; ip link set {end} master br-{tap}; "
+                              f"ip link set br-{tap} up; ip link set {tap} up; "
+                              f"ethtool -K {tap} tx off tso off gso off gro off >/dev/null 2>&1; true")
+
     def sh(self, ns, script, check=True, timeout=120):
         return run("ip", "netns", "exec", ns, "sh", "-c", script, check=check, timeout=timeout)
 
@@ -151,8 +160,8 @@ class Lab:
             pki.write(self.path("profile.yaml"), f.read(), 0o644)
         text = f"""# Written by the lab.
 profile: profile.yaml
-inside:  {{port: in0, addresses: [{INSIDE}/24]}}
-outside: {{port: out0, addresses: [{OUTSIDE}/24], gateway: {GATEWAY}}}
+inside:  {{port: {'tin' if self.driver == 'tap' else 'in0'}, addresses: [{INSIDE}/24]}}
+outside: {{port: {'tout' if self.driver == 'tap' else 'out0'}, addresses: [{OUTSIDE}/24], gateway: {GATEWAY}}}
 intercept: [443]
 passthrough: []
 ca: {{certificate: ca.pem, key: ca.key}}
@@ -302,6 +311,8 @@ http {{
     def up(self):
         self.progress("making three network namespaces and two wires")
         self._wires()
+        if self.driver == "tap":
+            self._taps()
         self.progress("making certificate authorities, keys, a vault and rules")
         os.makedirs(self.path("audit"), exist_ok=True)
         if self.audit_mib:

@@ -238,6 +238,41 @@ static void a_closed_last_segment_is_not_continued(void **state)
     expect_verdict(s->store, AUDIT_TRUNCATED, 11);
 }
 
+/* One byte of a record among the last, or the note of the last one: nothing is written behind that.
+ */
+static void an_altered_end_is_not_continued(void **state)
+{
+    struct scratch *s = *state;
+    struct audit_config c = config_of(s->store);
+    struct audit *a = start_on(s->store);
+    uint8_t key[8], value[REC_MAX];
+    MDB_val k = {8, key}, v;
+    struct segment segment = {.env = NULL};
+    MDB_txn *txn;
+    struct why w;
+
+    put_many(audit_ring_of(a, 0), 1, 100, 300);
+    audit_stop(a, NS_IN_S);
+    put_be(key, 70, 8);
+    print_message("(a refusal follows)\n");
+    for (unsigned flip = 0; flip < 2; flip++) { /* and back again */
+        assert_int_equal(segment_open(&segment, s->store, 1, 0, &w), 0);
+        assert_int_equal(mdb_txn_begin(segment.env, NULL, 0, &txn), 0);
+        assert_int_equal(mdb_get(txn, segment.records, &k, &v), 0);
+        memcpy(value, v.mv_data, v.mv_size);
+        value[100] ^= 1;
+        v.mv_data = value;
+        assert_int_equal(mdb_put(txn, segment.records, &k, &v, 0), 0);
+        assert_int_equal(mdb_txn_commit(txn), 0);
+        segment_close(&segment);
+        a = start_with(&c);
+        assert_int_equal(a != NULL, flip);
+    }
+    put_many(audit_ring_of(a, 0), 101, 10, 300);
+    audit_stop(a, NS_IN_S);
+    expect_counted(s->store, 110);
+}
+
 /* --- beside a writer */
 
 /* Follows the store from another process until it has seen `last`; 0 if all was in order. */
@@ -486,6 +521,7 @@ int main(void)
         T(wrong_settings_are_refused),
         T(a_roll_cut_short_is_finished),
         T(a_closed_last_segment_is_not_continued),
+        T(an_altered_end_is_not_continued),
         T(readers_follow_a_running_writer),
         T(readers_at_rest_pin_nothing),
         T(dead_readers_are_cleared),

@@ -222,18 +222,22 @@ static void held_identities_outlive_everything(void **state)
     struct fixture *f = *state;
     const struct identity *held[6];
 
+    maker_load(f->m, "    groups: {before: 'true'}\n");
+    identity_worker_adopt(f->w, f->m->set);
     for (unsigned i = 0; i < 6; i++) {
         f->head.nfields = 0;
         field(f, HTTP_F_TURNPIKE_TOKEN, "Turnpike-Token",
               token_of(f, arena_printf(&f->m->mem, "caller-%u", i)));
         assert_int_equal(identify(f, "both", &held[i]), IDENTITY_NONE);
     }
-    maker_load(f->m, "    groups: {all: 'true'}\n");
+    maker_load(f->m, "    groups: {after: 'true'}\n");
     identity_worker_adopt(f->w, f->m->set);
     for (unsigned i = 0; i < 6; i++) {
         assert_true(
             span_eq(held[i]->caller.id, span_cstr(arena_printf(&f->m->mem, "caller-%u", i))));
         assert_true(span_eq(held[i]->caller.issuer, SPAN_LIT("idp")));
+        assert_int_equal(held[i]->caller.ngroups, 1);
+        assert_true(span_eq(held[i]->caller.groups[0], SPAN_LIT("before")));
         identity_put(f->w, held[i]);
     }
 }
@@ -296,6 +300,18 @@ static void large_and_broken_values(void **state)
     cause_is(f, "both", IDENTITY_TOKEN_MALFORMED);
 }
 
+/* Each is within bounds, all of them together are not. */
+static void many_large_credentials(void **state)
+{
+    struct fixture *f = *state;
+    char *large = arena_alloc(&f->m->mem, 5001);
+
+    memset(large, 'x', 5000);
+    for (unsigned i = 0; i < 10; i++)
+        field(f, HTTP_F_AUTHORIZATION, "Authorization", basic(f, large, ""));
+    cause_is(f, "both", IDENTITY_TOKEN_TOO_LARGE);
+}
+
 /* The credentials that were decoded do not stay behind. */
 static void scratch_is_wiped(void **state)
 {
@@ -337,6 +353,7 @@ int main(void)
         TEST(a_new_set_is_asked_again),
         TEST(cached_tokens_expire),
         TEST(large_and_broken_values),
+        TEST(many_large_credentials),
         TEST(scratch_is_wiped),
         TEST(token_fields_do_not_reach_the_vendor),
     };

@@ -118,6 +118,24 @@ static void algorithms_are_not_confused(void **state)
              IDENTITY_TOKEN_SIGNATURE);
 }
 
+/* The same numbers in another spelling: a second token with the same meaning. */
+static void ecdsa_signatures_have_one_length(void **state)
+{
+    struct maker *m = *state;
+    struct span token = maker_token(m, "ES256", KEY_P256, "p256", maker_claims(m, ""));
+    char padded[66] = {0};
+    struct jwt t;
+
+    assert_int_equal(jwt_split(token, &m->mem, &t), IDENTITY_NONE);
+    assert_int_equal(t.signature.n, 64);
+    memcpy(padded + 1, t.signature.p, 32);
+    memcpy(padded + 34, t.signature.p + 32, 32);
+    cause_is(m,
+             span_cstr(arena_printf(&m->mem, "%.*s.%s", SPAN_ARG(t.signed_text),
+                                    maker_base64(m, span_of(padded, 66), true).p)),
+             IDENTITY_TOKEN_SIGNATURE);
+}
+
 static void keys_are_found_by_kid_or_alone(void **state)
 {
     struct maker *m = *state;
@@ -417,6 +435,7 @@ int main(void)
         TEST(every_algorithm_is_verified),
         TEST(every_changed_character_is_found),
         TEST(algorithms_are_not_confused),
+        TEST(ecdsa_signatures_have_one_length),
         TEST(keys_are_found_by_kid_or_alone),
         TEST(headers_say_what_the_token_is_for),
         TEST(malformed_tokens),

@@ -373,40 +373,79 @@ static void test_secret_long(void **state)
     rig_down(&r);
 }
 
-/* Whether the page that `p` is on is locked and kept out of core dumps. */
-static bool is_locked(const void *p)
+/* How often the credential stands in this process's writable memory: in locked pages that are kept
+ * out of core dumps, and elsewhere. It is spelled backwards here. */
+static const char backwards[] = "laitnederc-terces-eht-si-siht";
+
+static unsigned copies(const char *p, const char *end)
+{
+    const size_t n = sizeof(backwards) - 1;
+    unsigned found = 0;
+
+    for (; p + n <= end; p++) {
+        size_t k = 0;
+        while (k < n && p[k] == backwards[n - 1 - k])
+            k++;
+        found += k == n;
+    }
+    return found;
+}
+
+static void hunt(unsigned *locked, unsigned *loose)
 {
     FILE *f = fopen("/proc/self/smaps", "r");
-    uintptr_t from = 0, to = 0;
-    char line[512];
-    bool yes = false;
+    uintptr_t a, b, from = 0, to = 0;
+    char line[512], mode[8], now[8] = "";
 
     assert_non_null(f);
+    *locked = *loose = 0;
     while (fgets(line, sizeof(line), f)) {
-        if (sscanf(line, "%zx-%zx ", &from, &to) == 2 || strncmp(line, "VmFlags:", 8) != 0)
-            continue;
-        if ((uintptr_t)p >= from && (uintptr_t)p < to)
-            yes = strstr(line, " lo") && strstr(line, " dd");
+        if (sscanf(line, "%zx-%zx %7s", &a, &b, mode) == 3) {
+            from = a;
+            to = b;
+            memcpy(now, mode, sizeof(now));
+        } else if (strncmp(line, "VmFlags:", 8) == 0 && strncmp(now, "rw", 2) == 0) {
+            bool safe = strstr(line, " lo") && strstr(line, " dd");
+            *(safe ? locked : loose) += copies((const char *)from, (const char *)to);
+        }
     }
     fclose(f);
-    return yes;
 }
 
 static void test_secret_memory(void **state)
 {
-    struct model m = both;
-    struct rig r;
+#ifdef __SANITIZE_ADDRESS__
+    (void)state;
+    (void)hunt;
+    skip(); /* its shadow memory is terabytes */
+#else
+    unsigned locked, loose;
+    const size_t n = sizeof(backwards) - 1;
+    char *value = malloc(n), why[256];
+    struct match_builder *b = match_builder_new();
+    struct match_worker *w = match_worker_new(1);
+    struct match_db *db;
 
     (void)state;
-    m.secret[0] = SPAN_LIT("a credential");
-    m.secrets = 1;
-    rig_up(&r, &m);
-    assert_true(is_locked(r.db->scan));
-    assert_true(is_locked(r.db->secrets->bytes));
-    assert_true(is_locked(r.db->secrets->lit));
-    assert_true(is_locked(r.db->secrets));
-    assert_false(is_locked(r.db));
-    rig_down(&r);
+    for (size_t i = 0; i < n; i++)
+        value[i] = backwards[n - 1 - i];
+    assert_true(match_builder_add_secret(b, SPAN_LIT("s"), span_of(value, n)));
+    hunt(&locked, &loose);
+    assert_int_equal(locked, 1);
+    assert_int_equal(loose, 1); /* ours: the search sees what there is */
+    explicit_bzero(value, n);
+    db = match_builder_compile(b, why);
+    match_builder_free(b);
+    assert_true(match_worker_adopt(w, db));
+    hunt(&locked, &loose);
+    assert_int_not_equal(locked, 0);
+    assert_int_equal(loose, 0);
+    match_worker_free(w);
+    match_db_free(db);
+    hunt(&locked, &loose);
+    assert_int_equal(locked + loose, 0);
+    free(value);
+#endif
 }
 
 /* -------------------------------------------------------------------- cost */

@@ -232,6 +232,42 @@ static void the_example_decides_as_it_says(void **state)
     rules_free(s);
 }
 
+/* The YAML in rules/README.md, block by block a file of one set: what is told is what works. */
+static void the_readme_tells_the_truth(void **state)
+{
+    static char text[65536];
+    FILE *f = fopen(RULES_EXAMPLE "/../README.md", "r");
+    unsigned blocks = 0;
+    struct test_dir t;
+    struct rules_set *s;
+    struct diags d;
+    char name[16], *at = text, *end;
+
+    (void)state;
+    assert_non_null(f);
+    text[fread(text, 1, sizeof(text) - 1, f)] = 0;
+    fclose(f);
+    test_dir_make(&t);
+    while ((at = strstr(at, "```yaml\n"))) {
+        at += 8;
+        end = strstr(at, "```");
+        assert_non_null(end);
+        *end = 0;
+        snprintf(name, sizeof(name), "%u.yaml", blocks++);
+        test_dir_put(&t, name, at);
+        at = end + 1;
+    }
+    assert_int_equal(blocks, 3);
+    diags_init(&d);
+    s = rules_load(t.path, TEST_NOW, &d);
+    diags_print(&d, stdout, false);
+    assert_non_null(s);
+    assert_int_equal(d.count, 0);
+    rules_free(s);
+    diags_free(&d);
+    test_dir_remove(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -240,6 +276,7 @@ int main(void)
         cmocka_unit_test(groups_from_claims),
         cmocka_unit_test(the_longest_prefix_names_the_source),
         cmocka_unit_test(the_example_decides_as_it_says),
+        cmocka_unit_test(the_readme_tells_the_truth),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

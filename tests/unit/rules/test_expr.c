@@ -97,6 +97,8 @@ static void call_json(struct test_call *t)
     test_field(t, "X-Mode", "test");
     test_field(t, "X-Twice", "1");
     test_field(t, "x-twice", "1");
+    test_field(t, "x-hop", "1");
+    t->head.fields[t->head.nfields - 1].hop = true; /* is not sent on */
     t->params.n = 1;
     t->params.p[0].name = SPAN_LIT("charge");
     t->params.p[0].value = SPAN_LIT("ch_1");
@@ -247,6 +249,7 @@ static void conditions_on_a_json_call(void **state)
         {"has(request.headers['x-mode'])", 'T'},
         {"has(request.headers['x-nope'])", 'F'},
         {"has(request.headers['x-twice'])", 'U'},
+        {"has(request.headers['x-hop'])", 'F'},
         {"has(request.query.limit)", 'T'},
         {"has(request.query.nope)", 'F'},
         {"has(params.charge)", 'T'},
@@ -527,6 +530,8 @@ static void refused_where_it_stands(void **state)
         {"body. == 1", 7, "must follow the dot"},
         {"body.in == 1", 6, "must follow the dot"},
         {"body.a + 1 == 2", 8, "arithmetic is not available"},
+        {"body.a + body.b < 3", 17, "arithmetic is not available"},
+        {"3 > body.a + body.b", 3, "+ joins strings"},
         {"1 + 2 == 3", 3, "arithmetic is not available"},
         {"body.a - 1 == 2", 8, "arithmetic is not available"},
         {"body.a * 2 == 2", 8, "arithmetic is not available"},

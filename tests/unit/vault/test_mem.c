@@ -104,6 +104,15 @@ static void guard_pages_stand_on_both_sides(void **state)
     vault_mem_free(p);
 }
 
+static void freed_memory_is_gone(void **state)
+{
+    char *p = vault_mem_alloc(64);
+
+    (void)state;
+    vault_mem_free(p);
+    assert_int_equal(touch(p), SIGSEGV);
+}
+
 static void overwritten_heads_abort(void **state)
 {
     struct rlimit none = {0, 0};
@@ -127,9 +136,8 @@ static void overwritten_heads_abort(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(is_locked_and_not_dumped),
-        cmocka_unit_test(sizes),
-        cmocka_unit_test(guard_pages_stand_on_both_sides),
+        cmocka_unit_test(is_locked_and_not_dumped),        cmocka_unit_test(sizes),
+        cmocka_unit_test(guard_pages_stand_on_both_sides), cmocka_unit_test(freed_memory_is_gone),
         cmocka_unit_test(overwritten_heads_abort),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "vault/vault.h"
+#include "vault/vault_internal.h"
 
 /* A directory with a key and an empty vault, new for every test. */
 struct place_of_test {
@@ -346,11 +346,13 @@ static void odd_files_are_refused(void **state)
 
 static void arguments_are_checked(void **state)
 {
+    static char long_connection[VAULT_CONNECTION_MAX + 1];
     static char long_name[VAULT_NAME_MAX + 1], long_value[VAULT_VALUE_MAX + 1];
     struct span good = SPAN_LIT("good");
     struct place_of_test *t = *state;
 
     memset(long_name, 'a', sizeof(long_name));
+    memset(long_connection, 'a', sizeof(long_connection));
     memset(long_value, 'a', sizeof(long_value));
     assert_false(may_set(t, SPAN_NONE, good, good));
     assert_false(may_set(t, SPAN_LIT("Upper"), good, good));
@@ -370,23 +372,42 @@ static void arguments_are_checked(void **state)
         may_set(t, span_of(long_name, VAULT_NAME_MAX), good, span_of(long_value, VAULT_VALUE_MAX)));
 }
 
+/* Writes a vault with as many secrets as it holds, without a thousand rewrites. */
+static void fill(struct place_of_test *t, unsigned count)
+{
+    static struct vault_secret secrets[VAULT_SECRETS_MAX];
+    static char names[VAULT_SECRETS_MAX][8];
+    struct vault_contents c = {.serial = 5, .secrets = secrets, .count = count};
+    uint8_t *key = vault_key_read(t->key, &t->d), *bytes = malloc(VAULT_FILE_MAX);
+    size_t n;
+
+    for (unsigned i = 0; i < count; i++) {
+        snprintf(names[i], sizeof(names[i]), "s%04u", i);
+        secrets[i] =
+            (struct vault_secret){span_cstr(names[i]), SPAN_LIT("c"), 1, 77, span_cstr(names[i])};
+    }
+    n = vault_encode(&c, key, bytes, VAULT_FILE_MAX);
+    assert_true(n > 0);
+    write_file(t->vault, (char *)bytes, n);
+    free(bytes);
+    vault_mem_free(key);
+}
+
 static void the_vault_is_bounded(void **state)
 {
     struct place_of_test *t = *state;
     char name[16];
     struct vault *v;
 
-    for (unsigned i = 0; i < VAULT_SECRETS_MAX; i++) {
-        snprintf(name, sizeof(name), "s%u", i);
-        set(t, name, "c", name);
-    }
+    fill(t, VAULT_SECRETS_MAX - 1);
+    assert_int_equal(set(t, "s1023", "c", "s1023"), 1);
     assert_false(may_set(t, SPAN_LIT("more"), SPAN_LIT("c"), SPAN_LIT("x")));
     complained(t, "the vault is full");
-    assert_int_equal(set(t, "s7", "c", "s7"), 2);
+    assert_int_equal(set(t, "s0007", "c", "s0007"), 2);
     v = opened(t);
     assert_int_equal(vault_count(v), VAULT_SECRETS_MAX);
     for (unsigned i = 0; i < VAULT_SECRETS_MAX; i++) {
-        snprintf(name, sizeof(name), "s%u", i);
+        snprintf(name, sizeof(name), "s%04u", i);
         value_is(v, name, "c", name, i == 7 ? 2 : 1);
     }
     vault_close(v);
