@@ -82,14 +82,19 @@ json_t *ask_status(struct control *c)
     char hash[2 * RULES_HASH + 1];
     struct outbuf o = outbuf_on(hash, sizeof(hash) - 1);
     json_t *workers = json_array();
+    const struct retired *old;
+    int retired = 0;
 
+    STAILQ_FOREACH (old, &c->retired, next)
+        retired++;
     outbuf_hex(&o, rules_hash(g->rules), RULES_HASH);
     hash[o.n] = 0;
     for (unsigned i = 0; i < c->c.workers; i++)
         json_array_append_new(workers, worker_json(c->c.worker[i]));
-    return json_pack("{s:b, s:s, s:I, s:s, s:i, s:i, s:I, s:o, s:o}", "ok", 1, "version",
-                     c->c.version, "generation", (json_int_t)g->number, "rules_hash", hash, "rules",
-                     (int)rules_count(g->rules), "functions", (int)rules_function_count(g->rules),
-                     "uptime_s", (json_int_t)((clock_wall_ns() - c->started_ns) / NS_IN_S), "audit",
+    return json_pack("{s:b, s:s, s:I, s:i, s:s, s:i, s:i, s:I, s:o, s:o}", "ok", 1, "version",
+                     c->c.version, "generation", (json_int_t)g->number, "retired", retired,
+                     "rules_hash", hash, "rules", (int)rules_count(g->rules), "functions",
+                     (int)rules_function_count(g->rules), "uptime_s",
+                     (json_int_t)((clock_wall_ns() - c->started_ns) / NS_IN_S), "audit",
                      audit_json_of(c->c.audit), "workers", workers);
 }

@@ -19,8 +19,8 @@ enum match_keep { MATCH_KEEP_LAST4, MATCH_KEEP_BIN_LAST4, MATCH_KEEP_NONE };
 typedef uint64_t match_set;
 
 /* What to mask somewhere: which detectors, and how much of each match stays readable. The first six
- * (the BIN) are for cards; elsewhere BIN_LAST4 means LAST4. Of a pattern's match with fewer than eight
- * bytes no more than half is kept. */
+ * (the BIN) are for cards; elsewhere BIN_LAST4 means LAST4. Of a pattern's match with fewer than
+ * eight bytes no more than half is kept. */
 struct match_policy {
     match_set detectors;
     uint8_t keep[MATCH_DETECTORS_MAX]; /* enum match_keep by detector */
@@ -34,13 +34,14 @@ struct match_db;
 struct match_builder *match_builder_new(void);
 void match_builder_free(struct match_builder *b);
 
-/* The detectors that the product has a validator for: "pci.card" (13-19 digits with single spaces or
- * dashes, IIN and length by brand, Luhn) and "pii.email". Returns the index, -1 if unknown. */
+/* The detectors that the product has a validator for: "pci.card" (13-19 digits with single spaces
+ * or dashes, IIN and length by brand, Luhn) and "pii.email". Returns the index, -1 if unknown. */
 int match_builder_add_known(struct match_builder *b, struct span name);
-/* A detector from a rules file: a Hyperscan pattern whose matches have at most 1000 bytes (with what
- * is looked at around them they wait within MATCH_LOOKBACK). For every end its leftmost start counts.
- * `check` is empty or "luhn". -1 and `why` filled (Hyperscan's own words) when refused: matches the
- * empty string, unbounded width, does not compile or is too large for its starts to be found. */
+/* A detector from a rules file: a Hyperscan pattern whose matches have at most 1000 bytes (with
+ * what is looked at around them they wait within MATCH_LOOKBACK). For every end its leftmost start
+ * counts. `check` is empty or "luhn". -1 and `why` filled (Hyperscan's own words) when refused:
+ * matches the empty string, unbounded width, does not compile or is too large for its starts to be
+ * found. */
 int match_builder_add_pattern(struct match_builder *b, struct span name, struct span pattern,
                               struct span check, char why[256]);
 /* A credential that must never come back to a caller: matched raw, in base64 (three alignments),
@@ -69,7 +70,8 @@ struct match_stream;
 struct match_worker *match_worker_new(unsigned streams);
 void match_worker_free(struct match_worker *w);
 /* Makes the worker ready for a database (its scratch and stream memory may grow: not on the road;
- * call when a new generation is taken over, while older streams may still be open). False: no memory. */
+ * call when a new generation is taken over, while older streams may still be open). False: no
+ * memory. */
 bool match_worker_adopt(struct match_worker *w, const struct match_db *db);
 
 /* What was found. The value itself is never kept. */
@@ -98,12 +100,14 @@ struct match_stream *match_stream_open(struct match_worker *w, const struct matc
 void match_stream_close(struct match_stream *s);
 
 /* `window` holds the bytes that were held back by the last call (`held` of them, unchanged by the
- * caller) followed by `added` new ones. Masks in place whatever is complete; returns how many bytes from
- * the window's start are final and may leave. What remains (at most MATCH_LOOKBACK bytes, and only
- * bytes that could be the start of a match) is to be moved to the front of the next window. With
- * `last` everything is final. A match is masked exactly as if the stream had come in one piece,
- * however it was cut. Returns SIZE_MAX if the scan failed: nothing of the window may leave. */
-size_t match_stream_scan(struct match_stream *s, char *window, size_t held, size_t added, bool last);
+ * caller) followed by `added` new ones. Masks in place whatever is complete; returns how many bytes
+ * from the window's start are final and may leave. What remains (at most MATCH_LOOKBACK bytes, and
+ * only bytes that could be the start of a match) is to be moved to the front of the next window.
+ * With `last` everything is final. A match is masked exactly as if the stream had come in one
+ * piece, however it was cut. Returns SIZE_MAX if the scan failed: nothing of the window may leave.
+ */
+size_t match_stream_scan(struct match_stream *s, char *window, size_t held, size_t added,
+                         bool last);
 const struct match_found *match_stream_found(const struct match_stream *s);
 
 #endif

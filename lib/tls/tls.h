@@ -20,8 +20,8 @@ struct tls_shared_config {
     const char *vendor_trust;   /* "system" or a PEM path */
 };
 
-/* NULL after complaints in `d`: unreadable, not a CA (basicConstraints), key does not match, expired,
- * permissions. Also makes the session ticket keys. */
+/* NULL after complaints in `d`: unreadable, not a CA (basicConstraints), key does not match,
+ * expired, permissions. Also makes the session ticket keys. */
 struct tls_shared *tls_shared_load(const struct tls_shared_config *c, struct diags *d);
 void tls_shared_free(struct tls_shared *s);
 
@@ -31,8 +31,8 @@ struct tls;
 struct tls_session;
 
 struct tls_limits {
-    unsigned leaf_cache;      /* minted leaves kept, least recently used goes */
-    unsigned mints_a_second;  /* token bucket; over it a handshake fails with TLS_ERR_MINT_LIMIT */
+    unsigned leaf_cache;     /* minted leaves kept, least recently used goes */
+    unsigned mints_a_second; /* token bucket; over it a handshake fails with TLS_ERR_MINT_LIMIT */
 };
 
 struct tls *tls_new(const struct tls_shared *s, const struct tls_limits *l);
@@ -43,18 +43,18 @@ void tls_tick(struct tls *t, uint64_t now_us);
 /* What a call on a session came to. */
 enum tls_result {
     TLS_OK,
-    TLS_AGAIN,  /* wait for the connection: READABLE or WRITABLE, whichever comes, then call again */
+    TLS_AGAIN, /* wait for the connection: READABLE or WRITABLE, whichever comes, then call again */
     TLS_CLOSED, /* close_notify received: the peer has ended its side in order */
     TLS_FAILED, /* over; tls_error says why; an alert has been queued where TLS says so */
 };
 
 /* Why a session failed: a stable name for counters and records (tls_error_name). */
 #define TLS_ERRORS(X)                                                                              \
-    X(NONE) X(NOT_TLS) X(PLAIN_HTTP) X(NO_SNI) X(BAD_SNI) X(VERSION) X(NO_SHARED_CIPHER)           \
-    X(MINT_LIMIT) X(MINT_FAILED) X(PEER_ALERT) X(PEER_REJECTED_CERTIFICATE) X(BAD_RECORD)          \
-    X(TRUNCATED) X(TCP_ENDED) X(RENEGOTIATION)                                                     \
-    X(VERIFY_CHAIN) X(VERIFY_EXPIRED) X(VERIFY_NAME) X(VERIFY_OTHER)                               \
-    X(NO_ALPN) X(PROTOCOL) X(INTERNAL)
+    X(NONE)                                                                                        \
+    X(NOT_TLS) X(PLAIN_HTTP) X(NO_SNI) X(BAD_SNI) X(VERSION) X(NO_SHARED_CIPHER) X(MINT_LIMIT)     \
+        X(MINT_FAILED) X(PEER_ALERT) X(PEER_REJECTED_CERTIFICATE) X(BAD_RECORD) X(TRUNCATED)       \
+            X(TCP_ENDED) X(RENEGOTIATION) X(VERIFY_CHAIN) X(VERIFY_EXPIRED) X(VERIFY_NAME)         \
+                X(VERIFY_OTHER) X(NO_ALPN) X(PROTOCOL) X(INTERNAL)
 
 enum tls_error {
 #define X(name) TLS_ERR_##name,
@@ -71,8 +71,8 @@ const char *tls_error_name(enum tls_error e); /* "verify_name" */
  * out of memory. */
 struct tls_session *tls_server(struct tls *t, struct tcp_conn *c);
 
-/* A client session. `host` is sent as SNI and verified against the certificate (RFC 9525, DNS-ID only)
- * and stays valid as long as the session. Sessions are resumed per host. */
+/* A client session. `host` is sent as SNI and verified against the certificate (RFC 9525, DNS-ID
+ * only) and stays valid as long as the session. Sessions are resumed per host. */
 struct tls_session *tls_client(struct tls *t, struct tcp_conn *c, struct span host);
 
 /* Frees the session; sends nothing. */
@@ -84,8 +84,8 @@ enum tls_result tls_handshake(struct tls_session *s);
 /* Reads up to `n` bytes; on TLS_OK *got > 0. End of TCP without close_notify is TLS_FAILED with
  * TLS_ERR_TRUNCATED. Call until it stops saying TLS_OK: a record may be buffered inside. */
 enum tls_result tls_read(struct tls_session *s, void *buf, size_t n, size_t *got);
-/* Writes some of the bytes, as records of up to 16 KiB; on TLS_OK *put > 0, often less than n. After
- * TLS_AGAIN call again with the same bytes (the buffer may have moved). */
+/* Writes some of the bytes, as records of up to 16 KiB; on TLS_OK *put > 0, often less than n.
+ * After TLS_AGAIN call again with the same bytes (the buffer may have moved). */
 enum tls_result tls_write(struct tls_session *s, const void *buf, size_t n, size_t *put);
 /* Queues close_notify. The TCP side is the caller's business. */
 void tls_shutdown(struct tls_session *s);
@@ -96,15 +96,16 @@ enum tls_error tls_error(const struct tls_session *s);
 const char *tls_error_text(const struct tls_session *s);
 /* The name that the caller asked for, lower case; empty span before the ClientHello or without. */
 struct span tls_sni(const struct tls_session *s);
-bool tls_ech_offered(const struct tls_session *s); /* the ClientHello carried encrypted_client_hello */
+bool tls_ech_offered(
+    const struct tls_session *s); /* the ClientHello carried encrypted_client_hello */
 const char *tls_version(const struct tls_session *s); /* "TLSv1.3" */
 const char *tls_cipher(const struct tls_session *s);
 bool tls_resumed(const struct tls_session *s);
 
 #define TLS_COUNTERS(X)                                                                            \
-    X(server_handshakes) X(server_resumed) X(server_failed) X(client_handshakes) X(client_resumed) \
-    X(client_failed) X(leaves_minted) X(leaves_evicted) X(mints_limited) X(records_read)           \
-    X(records_written)
+    X(server_handshakes)                                                                           \
+    X(server_resumed) X(server_failed) X(client_handshakes) X(client_resumed) X(client_failed)     \
+        X(leaves_minted) X(leaves_evicted) X(mints_limited) X(records_read) X(records_written)
 
 struct tls_counters {
 #define X(name) counter name;

@@ -1,7 +1,7 @@
 /* Vendor credentials: sealed at rest, injected on the way out, never given back. A vault file holds
- * secrets by name, each AES-256-GCM under its own nonce with name, version, connection and header as
- * additional data, under a 32-byte key from a key file. An opened vault is immutable and shared by
- * workers; its values live in memory that is locked, left out of core dumps and wiped. */
+ * secrets by name, each AES-256-GCM under its own nonce with name, version, connection and header
+ * as additional data, under a 32-byte key from a key file. An opened vault is immutable and shared
+ * by workers; its values live in memory that is locked, left out of core dumps and wiped. */
 #ifndef VAULT_VAULT_H
 #define VAULT_VAULT_H
 

@@ -2,7 +2,7 @@
  * what must be sent and where each record must stand. */
 #include "hold_test.h"
 
-enum { DIGESTS = 6, CALLERS = 2, RECORDS_MAX = 4096, STEPS = 3000, ROUNDS = 20, REVIEWERS = 4 };
+enum { DIGESTS = 6, CALLERS = 2, RECORDS_MAX = 4096, STEPS = 20000, ROUNDS = 20, REVIEWERS = 4 };
 
 struct known {
     uint64_t id, call, due;
