@@ -48,6 +48,8 @@ struct app_worker {
     struct tcp *tcp;
     struct call_worker *call;
     const _Atomic bool *stop;
+    uint64_t announce_at;
+    unsigned announced; /* how often our addresses have been announced */
     uint64_t now_us;   /* of this loop */
     _Atomic bool done; /* drained and left its loop */
 };

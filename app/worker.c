@@ -17,6 +17,8 @@ enum {
     NAP_MOST_US = 500,   /* bounds the delay of a first packet after silence */
     WALL_EVERY_US = 250, /* the wall clock is read this often */
     DRAIN_US = 10 * 1000 * 1000,
+    ANNOUNCEMENTS = 3, /* RFC 5227 2.3 has 2, 2 s apart; hosts ignore one that follows too soon */
+    ANNOUNCE_EVERY_US = 1500 * 1000,
 };
 
 /* Time without a system call: the TSC scaled to microseconds, as 32.32 fixed point. */
@@ -119,12 +121,22 @@ void app_worker_free(struct app_worker *w)
 
 /* ------------------------------------------------------------------------- the loop */
 
+static void announce(struct app_worker *w, uint64_t now_us)
+{
+    if (w->announced == ANNOUNCEMENTS || now_us < w->announce_at)
+        return;
+    w->announced++;
+    w->announce_at = now_us + ANNOUNCE_EVERY_US;
+    net_announce(w->net);
+}
+
 static unsigned one_loop(struct app_worker *w, struct worker_clock *k)
 {
     uint64_t now_us = w->now_us = clock_now(k);
     unsigned work = net_poll(w->net, now_us);
 
     net_tick(w->net, now_us);
+    announce(w, now_us);
     tcp_advance(w->tcp, now_us);
     work += call_poll(w->call, now_us, clock_wall(k, now_us));
     work += tcp_dispatch(w->tcp, now_us);

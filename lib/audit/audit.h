@@ -168,7 +168,7 @@ uint64_t audit_end(struct audit_event *e);
 uint64_t audit_durable(const struct audit_ring *r);
 
 /* clang-format off */
-#define AUDIT_COUNTERS(X)                                                                          \
+#define AUDIT_COUNTERS(X)                                                                         \
     X(events) X(bytes) X(commits) X(commit_failures) X(lost) X(gaps) X(segments) X(fsync_ns)
 /* clang-format on */
 

@@ -51,10 +51,11 @@ struct body_value {
 enum body_type { BODY_NONE, BODY_JSON, BODY_FORM, BODY_OTHER };
 
 /* Why a whole body is unreadable: stable names for records. */
-#define BODY_PROBLEMS(X)                                                                           \
-    X(NONE)                                                                                        \
-    X(EMPTY)                                                                                       \
-    X(TOO_LARGE) X(TOO_DEEP) X(MALFORMED) X(NOT_UTF8) X(TYPE) X(ENCODING) X(TOO_MANY) X(SCRATCH)
+/* clang-format off */
+#define BODY_PROBLEMS(X)                                                                          \
+    X(NONE) X(EMPTY) X(TOO_LARGE) X(TOO_DEEP) X(MALFORMED) X(NOT_UTF8) X(TYPE) X(ENCODING)        \
+    X(TOO_MANY) X(SCRATCH)
+/* clang-format on */
 enum body_problem {
 #define X(name) BODY_PROBLEM_##name,
     BODY_PROBLEMS(X)

@@ -134,16 +134,14 @@ enum call_cause {
 };
 const char *call_cause_name(enum call_cause c);
 
-#define CALL_COUNTERS(X)                                                                           \
-    X(requests)                                                                                    \
-    X(allowed)                                                                                     \
-    X(blocked)                                                                                     \
-    X(held)                                                                                        \
-    X(forwarded)                                                                                   \
-    X(settled) X(answered) X(vendor_connects) X(vendor_reused) X(vendor_retries) X(vendor_failed)  \
-        X(vendor_idle_closed) X(callers_accepted) X(callers_refused) X(callers_lost) X(timeouts)   \
-            X(audit_waits) X(secrets_masked) X(values_masked) X(plain_http) X(bytes_up)            \
-                X(bytes_down) X(cycles_busy) X(loops_busy) X(refusals_unrecorded)
+/* clang-format off */
+#define CALL_COUNTERS(X)                                                                          \
+    X(requests) X(allowed) X(blocked) X(held) X(forwarded) X(settled) X(answered)                 \
+    X(vendor_connects) X(vendor_reused) X(vendor_retries) X(vendor_failed)                        \
+    X(vendor_idle_closed) X(callers_accepted) X(callers_refused) X(callers_lost) X(timeouts)      \
+    X(audit_waits) X(secrets_masked) X(values_masked) X(plain_http) X(bytes_up) X(bytes_down)     \
+    X(cycles_busy) X(loops_busy) X(refusals_unrecorded)
+/* clang-format on */
 
 struct call_counters {
 #define X(name) counter name;

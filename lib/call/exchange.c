@@ -111,9 +111,7 @@ static void classify_body(struct exchange *x)
     const struct http_field *coding = http_field(&x->head, HTTP_F_CONTENT_ENCODING);
 
     x->body_type = body_type_of(type ? type->value : SPAN_NONE);
-    /* One that Connection names is not sent on: the vendor would read the body as something else.
-     */
-    if (http_field_count(&x->head, HTTP_F_CONTENT_TYPE) > 1 || (type && type->hop))
+    if (http_field_count(&x->head, HTTP_F_CONTENT_TYPE) > 1)
         x->body_problem = BODY_PROBLEM_TYPE;
     if (coding && !span_ieq(coding->value, SPAN_LIT("identity")))
         x->body_problem = BODY_PROBLEM_ENCODING;

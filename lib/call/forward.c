@@ -283,7 +283,6 @@ enum step forward_upload(struct exchange *x)
 
 bool forward_repeatable(const struct exchange *x)
 {
-    /* Found by name: a key that Connection names does not reach the vendor. */
     return !x->stream_up && (http_method_idempotent(x->head.method) ||
-                             http_field_named(&x->head, SPAN_LIT("idempotency-key")) != NULL);
+                             http_field(&x->head, HTTP_F_IDEMPOTENCY_KEY) != NULL);
 }

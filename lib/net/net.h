@@ -142,17 +142,15 @@ struct net_upcalls {
 
 /* Every way in which a packet ends here. */
 /* clang-format off */
-#define NET_COUNTERS(X)                                                                            \
-    X(rx_packets) X(rx_bytes) X(tx_packets) X(tx_bytes)                                            \
-    X(drop_runt) X(drop_ethertype) X(drop_not_our_mac) X(drop_vlan)                                \
-    X(drop_ip_header) X(drop_ip_checksum) X(drop_ip_options) X(drop_ip_source) X(drop_ttl)         \
-    X(drop_ipv6) X(drop_fragment) X(drop_l4_header) X(drop_l4_checksum)                            \
-    X(drop_udp_quic) X(drop_not_intercepted) X(drop_not_ours)                                      \
-    X(drop_arp_bad) X(drop_arp_unresolved) X(drop_no_route) X(drop_neighbours_full)                \
-    X(drop_icmp_bad) X(drop_icmp_other) X(drop_too_big) X(drop_no_mbuf)                            \
-    X(drop_tx_full) X(drop_tx_refused)                                                             \
-    X(arp_received) X(arp_requests_sent) X(arp_replies_sent)                                       \
-    X(icmp_echo_replies) X(icmp_errors_received) X(icmp_errors_sent) X(icmp_errors_limited)        \
+#define NET_COUNTERS(X)                                                                           \
+    X(rx_packets) X(rx_bytes) X(tx_packets) X(tx_bytes) X(drop_runt) X(drop_ethertype)            \
+    X(drop_not_our_mac) X(drop_vlan) X(drop_ip_header) X(drop_ip_checksum) X(drop_ip_options)     \
+    X(drop_ip_source) X(drop_ttl) X(drop_ipv6) X(drop_fragment) X(drop_l4_header)                 \
+    X(drop_l4_checksum) X(drop_udp_quic) X(drop_not_intercepted) X(drop_not_ours)                 \
+    X(drop_arp_bad) X(drop_arp_unresolved) X(drop_no_route) X(drop_neighbours_full)               \
+    X(drop_icmp_bad) X(drop_icmp_other) X(drop_too_big) X(drop_no_mbuf) X(drop_tx_full)           \
+    X(drop_tx_refused) X(arp_received) X(arp_requests_sent) X(arp_replies_sent)                   \
+    X(icmp_echo_replies) X(icmp_errors_received) X(icmp_errors_sent) X(icmp_errors_limited)       \
     X(passed)
 /* clang-format on */
 
@@ -182,6 +180,11 @@ void net_send_tcp(struct net *n, enum net_side side, const struct net_addr *src,
 void net_flush(struct net *n);
 /* ARP retries, neighbour ageing; at most once a millisecond is enough. */
 void net_tick(struct net *n, uint64_t now_us);
+
+/* Tells both links which MAC address ours have (RFC 5227): whoever remembers another one, of an
+ * earlier run or of the host that this one replaces, learns better. At the start, and again a
+ * little later. */
+void net_announce(struct net *n);
 
 unsigned net_mtu(const struct net *n, enum net_side side); /* largest IP packet */
 /* Our source address for a connection out of that side towards `dst`; false if there is no route.*/

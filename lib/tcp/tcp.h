@@ -46,7 +46,8 @@ struct tcp_lower {
                  const struct net_addr *dst, struct rte_mbuf *m);
     struct rte_mempool *pool;
     unsigned mtu[NET_SIDES];
-    bool linear; /* send one-mbuf segments where it can; nothing else depends on it */
+    bool linear; /* one-mbuf segments only, for ports that take no chains: what is sent again while
+                    the port still holds it is copied */
 };
 
 /* What has happened to a connection since its last event; several at once are usual. */
@@ -57,7 +58,8 @@ enum tcp_event {
     TCP_EV_EOF = 1 << 3,       /* the peer's FIN has been reached in sequence */
     TCP_EV_CLOSED = 1 << 4,    /* over: reset, timed out, refused, or closed both ways. The last
                                   event; the connection is valid until this call returns and the
-                                  owner must forget it. Not sent after tcp_close or tcp_abort. */
+                                  owner must forget it. After an orderly close it comes only when
+                                  everything has been read. Not sent after tcp_close or tcp_abort. */
 };
 
 /* Why a connection ended. */
@@ -82,6 +84,9 @@ struct tcp_owner {
     void (*event)(void *ctx, struct tcp_conn *c, void *user, unsigned events);
 };
 
+/* NULL when out of memory, when the configuration makes no sense (no connections, a buffer of
+ * nothing or over 1 GiB, rcvbuf_initial over rcvbuf_max, an MTU under 552) or the pool's buffers are
+ * too small for a segment. After rte_eal_init. */
 struct tcp *tcp_new(const struct tcp_config *c, const struct tcp_lower *lower,
                     const struct tcp_owner *owner, uint64_t now_us);
 /* Frees everything, sends nothing. */
@@ -148,17 +153,16 @@ enum net_side tcp_side(const struct tcp_conn *c);
 const char *tcp_state_name(const struct tcp_conn *c);
 
 // clang-format off
-#define TCP_COUNTERS(X)                                                                            \
-    X(rx_segments) X(tx_segments) X(rx_bytes) X(tx_bytes)                                          \
-    X(accepted) X(connected) X(closed) X(resets_sent) X(resets_received) X(refused) X(timeouts)    \
-    X(retransmits_fast) X(retransmits_timeout) X(probes_sent) X(keepalives_sent)                   \
-    X(dup_acks_received) X(out_of_order) X(challenge_acks) X(challenge_acks_limited)               \
-    X(time_wait_reused) X(time_wait_evicted) X(delayed_acks)                                       \
-    X(drop_header) X(drop_no_listener) X(drop_table_full) X(drop_half_open_full)                   \
-    X(drop_time_wait) X(drop_out_of_window) X(drop_paws) X(drop_bad_ack) X(drop_blind_reset)       \
-    X(drop_blind_syn) X(drop_ooo_full) X(drop_no_mbuf) X(drop_duplicate) X(drop_window_full)       \
-    X(drop_after_close) X(drop_icmp) X(drop_pressure) X(ports_spent)                 \
-    X(writes_starved)
+#define TCP_COUNTERS(X)                                                                           \
+    X(rx_segments) X(tx_segments) X(rx_bytes) X(tx_bytes) X(accepted) X(connected) X(closed)      \
+    X(resets_sent) X(resets_received) X(refused) X(timeouts) X(retransmits_fast)                  \
+    X(retransmits_timeout) X(probes_sent) X(keepalives_sent) X(dup_acks_received)                 \
+    X(out_of_order) X(challenge_acks) X(challenge_acks_limited) X(time_wait_reused)               \
+    X(time_wait_evicted) X(delayed_acks) X(drop_header) X(drop_no_listener) X(drop_table_full)    \
+    X(drop_half_open_full) X(drop_time_wait) X(drop_out_of_window) X(drop_paws)                   \
+    X(drop_bad_ack) X(drop_blind_reset) X(drop_blind_syn) X(drop_ooo_full) X(drop_no_mbuf)        \
+    X(drop_duplicate) X(drop_window_full) X(drop_after_close) X(drop_icmp) X(drop_pressure)       \
+    X(ports_spent) X(writes_starved)
 // clang-format on
 
 struct tcp_counters {

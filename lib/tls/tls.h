@@ -49,12 +49,13 @@ enum tls_result {
 };
 
 /* Why a session failed: a stable name for counters and records (tls_error_name). */
-#define TLS_ERRORS(X)                                                                              \
-    X(NONE)                                                                                        \
-    X(NOT_TLS) X(PLAIN_HTTP) X(NO_SNI) X(BAD_SNI) X(VERSION) X(NO_SHARED_CIPHER) X(MINT_LIMIT)     \
-        X(MINT_FAILED) X(PEER_ALERT) X(PEER_REJECTED_CERTIFICATE) X(BAD_RECORD) X(TRUNCATED)       \
-            X(TCP_ENDED) X(RENEGOTIATION) X(VERIFY_CHAIN) X(VERIFY_EXPIRED) X(VERIFY_NAME)         \
-                X(VERIFY_OTHER) X(NO_ALPN) X(PROTOCOL) X(INTERNAL)
+/* clang-format off */
+#define TLS_ERRORS(X)                                                                             \
+    X(NONE) X(NOT_TLS) X(PLAIN_HTTP) X(NO_SNI) X(BAD_SNI) X(VERSION) X(NO_SHARED_CIPHER)          \
+    X(MINT_LIMIT) X(MINT_FAILED) X(PEER_ALERT) X(PEER_REJECTED_CERTIFICATE) X(BAD_RECORD)         \
+    X(TRUNCATED) X(TCP_ENDED) X(RENEGOTIATION) X(VERIFY_CHAIN) X(VERIFY_EXPIRED)                  \
+    X(VERIFY_NAME) X(VERIFY_OTHER) X(NO_ALPN) X(PROTOCOL) X(INTERNAL)
+/* clang-format on */
 
 enum tls_error {
 #define X(name) TLS_ERR_##name,
@@ -102,10 +103,12 @@ const char *tls_version(const struct tls_session *s); /* "TLSv1.3" */
 const char *tls_cipher(const struct tls_session *s);
 bool tls_resumed(const struct tls_session *s);
 
-#define TLS_COUNTERS(X)                                                                            \
-    X(server_handshakes)                                                                           \
-    X(server_resumed) X(server_failed) X(client_handshakes) X(client_resumed) X(client_failed)     \
-        X(leaves_minted) X(leaves_evicted) X(mints_limited) X(records_read) X(records_written)
+/* clang-format off */
+#define TLS_COUNTERS(X)                                                                           \
+    X(server_handshakes) X(server_resumed) X(server_failed) X(client_handshakes)                  \
+    X(client_resumed) X(client_failed) X(leaves_minted) X(leaves_evicted) X(mints_limited)        \
+    X(records_read) X(records_written)
+/* clang-format on */
 
 struct tls_counters {
 #define X(name) counter name;
