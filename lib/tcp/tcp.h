@@ -85,8 +85,8 @@ struct tcp_owner {
 };
 
 /* NULL when out of memory, when the configuration makes no sense (no connections, a buffer of
- * nothing or over 1 GiB, rcvbuf_initial over rcvbuf_max, an MTU under 552) or the pool's buffers are
- * too small for a segment. After rte_eal_init. */
+ * nothing or over 1 GiB, rcvbuf_initial over rcvbuf_max, an MTU under 552) or the pool's buffers
+ * are too small for a segment. After rte_eal_init. */
 struct tcp *tcp_new(const struct tcp_config *c, const struct tcp_lower *lower,
                     const struct tcp_owner *owner, uint64_t now_us);
 /* Frees everything, sends nothing. */

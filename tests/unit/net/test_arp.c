@@ -54,6 +54,22 @@ static void answers_a_probe(void **state)
     assert_int_equal(get16(r.b + ETH + 6), 2);
 }
 
+/* RFC 5227 3: each of our addresses, to everybody, asked for by itself. */
+static void announces(void **state)
+{
+    struct frame r;
+
+    (void)state;
+    net_announce(bed.n);
+    net_flush(bed.n);
+    assert_true(sent(NET_INSIDE, &r));
+    assert_true(is_request(&r, OUR_IN, OUR_IN));
+    assert_memory_equal(r.b, "\xff\xff\xff\xff\xff\xff", 6);
+    assert_memory_equal(r.b + ETH + 8, bed_mac(NET_INSIDE), 6);
+    assert_true(sent(NET_OUTSIDE, &r));
+    assert_true(is_request(&r, OUR_OUT, OUR_OUT));
+}
+
 static void silent_for_others(void **state)
 {
     struct frame f = arp(NET_INSIDE, 1, mac_caller, CALLER, NULL, OUR_IN + 1);
@@ -321,6 +337,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         t(answers_for_us),
         t(answers_a_probe),
+        t(announces),
         t(silent_for_others),
         t(malformed),
         t(resolves_and_sends_what_waited),
