@@ -50,8 +50,8 @@ struct app_worker {
     const _Atomic bool *stop;
     uint64_t announce_at;
     unsigned announced; /* how often our addresses have been announced */
-    uint64_t now_us;   /* of this loop */
-    _Atomic bool done; /* drained and left its loop */
+    uint64_t now_us;    /* of this loop */
+    _Atomic bool done;  /* drained and left its loop */
 };
 
 /* Makes everything that the worker owns; on the main lcore, before it starts. */

@@ -1,5 +1,6 @@
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <urcu-qsbr.h>
 
 #include "base/log.h"
 #include "call/call_internal.h"
@@ -282,7 +283,7 @@ static unsigned resume_parked(struct call_worker *w)
 
 unsigned call_poll(struct call_worker *w, uint64_t now_us, uint64_t wall_ns)
 {
-    struct call_generation *g = __atomic_load_n(w->c.generation, __ATOMIC_CONSUME);
+    struct call_generation *g = rcu_dereference(*w->c.generation);
     unsigned n = 0;
 
     w->now_us = now_us;
