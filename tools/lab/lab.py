@@ -101,6 +101,8 @@ class Lab:
         self.sh(self.vendor, f"ip addr add {GATEWAY}/24 dev v0")
         for address in sorted({a for n, a in HOSTS.items() if n != "nobody.payments.test"}):
             self.sh(self.vendor, f"ip addr add {address}/24 dev v0")
+        # A rule without a target only counts: see vendor_packets.
+        self.sh(self.vendor, "iptables -A INPUT -p tcp --dport 443")
         for ns in (self.caller, self.vendor):
             os.makedirs(f"/etc/netns/{ns}", exist_ok=True)
             with open(f"/etc/netns/{ns}/hosts", "w") as f:
@@ -222,6 +224,11 @@ http {{
                 return [json.loads(line) for line in f]
         except FileNotFoundError:
             return []
+
+    def vendor_packets(self):
+        """TCP packets that have come to any vendor's port 443."""
+        rows = self.sh(self.vendor, "iptables -nvxL INPUT").stdout.splitlines()
+        return int(next(r for r in rows if "dpt:443" in r).split()[0])
 
     # ---------------------------------------------------------------- the appliance
 

@@ -85,6 +85,8 @@ def large_transfer(lab):
         "missing": ('{"currency": "usd"}', JSON), "escaped key": ('{"\\u0061mount": 5000000}', JSON),
         "cut short": ('{"amount": 1', JSON), "wrong type": ("amount=1", ("-H", "Content-Type: text/plain")),
     }
+    time.sleep(0.5)  # the last acknowledgement of the calls before is on its way
+    packets = lab.vendor_packets()
     for name, (body, headers) in bodies.items():
         before = len(lab.vendor_log())
         a = transfer(lab, body, *headers)
@@ -93,6 +95,7 @@ def large_transfer(lab):
                "Transfers over 500.00 USD are not sent from CI; ask finance.",
                a.json["error"]["message"], a)
         expect(f"{name}: rule", 210, a.json["turnpike"]["rule"], a)
+    expect("TCP packets that the vendors saw", packets, lab.vendor_packets())
     return f"403 with the rule's message for {', '.join(bodies)}"
 
 
