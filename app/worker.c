@@ -85,8 +85,10 @@ static bool make_tcp(struct app_worker *w, uint64_t now_us)
     c.max_conns = l->max_callers + l->max_vendors;
     if (getrandom(c.secret, sizeof(c.secret), 0) != sizeof(c.secret))
         return false;
-    for (int side = 0; side < NET_SIDES; side++)
+    for (int side = 0; side < NET_SIDES; side++) {
         lower.mtu[side] = net_mtu(w->net, side);
+        lower.linear |= !net_takes_chains(w->net, side);
+    }
     w->tcp = tcp_new(&c, &lower, &owner, now_us);
     if (!w->tcp)
         return false;

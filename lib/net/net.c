@@ -121,6 +121,11 @@ void net_tick(struct net *n, uint64_t now_us)
     neigh_advance(n->neighbours, now_us);
 }
 
+bool net_takes_chains(const struct net *n, enum net_side side)
+{
+    return n->face[side].max_segs > 1;
+}
+
 unsigned net_mtu(const struct net *n, enum net_side side)
 {
     return n->face[side].mtu;

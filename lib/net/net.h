@@ -186,6 +186,8 @@ void net_tick(struct net *n, uint64_t now_us);
  * little later. */
 void net_announce(struct net *n);
 
+/* Does the port send chains of mbufs? If not they are copied into one first. */
+bool net_takes_chains(const struct net *n, enum net_side side);
 unsigned net_mtu(const struct net *n, enum net_side side); /* largest IP packet */
 /* Our source address for a connection out of that side towards `dst`; false if there is no route.*/
 bool net_source_for(const struct net *n, enum net_side side, const struct net_addr *dst,
