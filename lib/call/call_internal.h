@@ -153,7 +153,6 @@ struct exchange {
     enum body_problem body_problem;
     bool stream_up;    /* the body is larger than what is inspected: it passes as it comes */
     bool upload_done;  /* every byte of the request has been taken from the caller */
-    bool discard_body; /* answered early: the rest of the request is not wanted */
     bool promised;     /* call.decided says allow or hold: call.settled must follow */
     bool sent;         /* the vendor may have seen bytes of it */
     bool answer_begun; /* bytes of the vendor's answer have come */

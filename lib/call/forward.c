@@ -220,7 +220,7 @@ static enum step stream_body(struct exchange *x)
 {
     struct outq *q = &x->vendor->out;
 
-    while (!x->upload_done && !x->discard_body) {
+    while (!x->upload_done) {
         enum tls_result r;
         enum step s;
 
@@ -243,7 +243,7 @@ static enum step stream_body(struct exchange *x)
 
 static bool all_queued(const struct exchange *x)
 {
-    return x->body_sent == x->body_len && (!x->stream_up || x->upload_done || x->discard_body);
+    return x->body_sent == x->body_len && (!x->stream_up || x->upload_done);
 }
 
 /* What has been queued is written. True: all of the request is on its way. */

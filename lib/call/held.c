@@ -27,7 +27,8 @@ void held_tell(struct exchange *x, enum hold_message_type type)
         x->held_open = false;
     /* The ring has room for several messages a call in progress; control's own deadlines close a
      * record whose end was not heard. */
-    send(x->w, &m);
+    if (!send(x->w, &m))
+        counter_inc(&x->w->counters.hold_ring_full);
 }
 
 static void put_text(char *to, size_t cap, struct span s)

@@ -13,6 +13,8 @@ bool reply_inspects(const struct exchange *x)
 
 /* --------------------------------------------------------------- losing the vendor */
 
+/* As long as no head is out, the caller's queue holds at most an interim 100: an answer of our own
+ * goes behind it. */
 enum step reply_vendor_lost(struct exchange *x, enum call_cause cause)
 {
     struct vendor *v = x->vendor;
@@ -37,7 +39,6 @@ enum step reply_vendor_lost(struct exchange *x, enum call_cause cause)
         caller_abort(x->caller);
         return STEP_DEAD;
     }
-    outq_close(&x->caller->out, x->w->memory);
     exchange_refuse(x, cause, NULL, SPAN_NONE);
     return STEP_ON;
 }
@@ -53,7 +54,6 @@ static enum step unusable(struct exchange *x, enum call_cause cause, const char 
     x->vendor = NULL;
     v->x = NULL;
     vendor_close(v);
-    outq_close(&x->caller->out, x->w->memory);
     exchange_refuse(x, cause, name, SPAN_NONE);
     return STEP_ON;
 }

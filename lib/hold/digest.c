@@ -37,6 +37,21 @@ static bool feed_accounts(EVP_MD_CTX *md, const struct hold_subject *s)
     return ok;
 }
 
+/* The media type decides how the vendor reads the body; its parameters (a multipart boundary) do
+ * not. */
+static bool feed_media(EVP_MD_CTX *md, const struct hold_subject *s)
+{
+    const struct http_field *f = s->head ? http_field(s->head, HTTP_F_CONTENT_TYPE) : NULL;
+    struct span type = f ? f->value : SPAN_NONE;
+    char text[128];
+    struct span media = span_trim(span_cut(&type, ';'));
+    struct outbuf o = outbuf_on(text, sizeof(text));
+
+    for (size_t i = 0; i < media.n; i++)
+        outbuf_char(&o, ascii_lower(media.p[i]));
+    return o.full ? hold_feed_span(md, media) : hold_feed_span(md, outbuf_span(&o));
+}
+
 bool hold_digest(const struct hold_subject *s, uint8_t out[HOLD_DIGEST])
 {
     const uint64_t numbers[] = {s->secret_version, s->rule, s->rev};
@@ -45,9 +60,9 @@ bool hold_digest(const struct hold_subject *s, uint8_t out[HOLD_DIGEST])
               hold_feed_span(md, SPAN_LIT("turnpike hold 1")) && hold_feed_span(md, s->caller) &&
               hold_feed_span(md, s->connection) && hold_feed_span(md, s->function) &&
               hold_feed_span(md, s->method) && hold_feed_span(md, s->path) &&
-              hold_feed_pairs(md, s->query, true) && feed_body(md, s) && feed_accounts(md, s) &&
-              hold_feed_span(md, s->secret) && hold_feed(md, numbers, sizeof(numbers)) &&
-              EVP_DigestFinal_ex(md, out, NULL) == 1;
+              hold_feed_pairs(md, s->query, true) && feed_media(md, s) && feed_body(md, s) &&
+              feed_accounts(md, s) && hold_feed_span(md, s->secret) &&
+              hold_feed(md, numbers, sizeof(numbers)) && EVP_DigestFinal_ex(md, out, NULL) == 1;
 
     EVP_MD_CTX_free(md);
     return ok;
