@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/counter.h"
 #include "base/diag.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/outbuf.h"
 #include "base/span.h"

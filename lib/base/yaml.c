@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
+
 /* Characters that a file of rules may hold as they are: YAML's printable ones (section 5.1)
  * without those that make a line look different from what it is. Tabs are among these, and
  * libfyaml 0.7.12 frees a key twice where it complains about one. */
@@ -78,25 +80,6 @@ struct yaml_doc *yaml_parse(const char *name, struct span text, struct diags *d)
     return doc;
 }
 
-/* Reads at most `room` bytes; -1 with errno set. */
-static ssize_t read_all(int fd, char *buf, size_t room)
-{
-    size_t n = 0;
-
-    while (n < room) {
-        ssize_t got = read(fd, buf + n, room - n);
-
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return -1;
-        if (got == 0)
-            break;
-        n += (size_t)got;
-    }
-    return (ssize_t)n;
-}
-
 static struct yaml_doc *load_fd(int fd, const char *path, struct diags *d)
 {
     struct yaml_doc *doc = NULL;
@@ -112,7 +95,7 @@ static struct yaml_doc *load_fd(int fd, const char *path, struct diags *d)
     /* One byte more than is allowed, so that a file that grows meanwhile is seen as too large. */
     room = (st.st_size > (off_t)YAML_FILE_MAX ? YAML_FILE_MAX : (size_t)st.st_size) + 1;
     buf = malloc(room);
-    n = buf ? read_all(fd, buf, room) : -1;
+    n = buf ? file_read_up_to(fd, buf, room) : -1;
     if (!buf)
         diag_error(d, place_of_file(path), "out of memory");
     else if (n < 0)

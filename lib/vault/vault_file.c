@@ -30,33 +30,14 @@ static bool check_stat(const char *file, const struct stat *st, struct diags *d)
     return false;
 }
 
-/* Up to `room` bytes; -1 with errno. */
-static ssize_t read_up_to(int fd, char *buf, size_t room)
-{
-    size_t n = 0;
-
-    while (n < room) {
-        ssize_t got = read(fd, buf + n, room - n);
-
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return -1;
-        if (got == 0)
-            break;
-        n += (size_t)got;
-    }
-    return (ssize_t)n;
-}
-
 static ssize_t read_checked(int fd, const char *file, void *buf, size_t room, struct diags *d)
 {
-    ssize_t n = read_up_to(fd, buf, room);
+    ssize_t n = file_read_up_to(fd, buf, room);
     char more;
 
     if (n < 0) {
         complain(file, d, "cannot be read");
-    } else if ((size_t)n == room && read_up_to(fd, &more, 1) != 0) {
+    } else if ((size_t)n == room && file_read_up_to(fd, &more, 1) != 0) {
         diag_error(d, place_of_file(file), "too large: more than %zu bytes", room);
         return -1;
     }

@@ -9,15 +9,12 @@
 /* The value is what stands on standard input, without one newline at its end. */
 static bool read_value(char *value, size_t cap, size_t *n)
 {
-    size_t got = 0;
-    ssize_t k;
+    ssize_t got = file_read_up_to(STDIN_FILENO, value, cap);
 
-    while (got < cap && (k = read(STDIN_FILENO, value + got, cap - got)) > 0)
-        got += (size_t)k;
-    if (got && got < cap && value[got - 1] == '\n')
-        got--;
-    *n = got;
-    return got > 0 && got < cap;
+    *n = got > 0 ? (size_t)got : 0;
+    if (*n && *n < cap && value[*n - 1] == '\n')
+        --*n;
+    return *n > 0 && *n < cap;
 }
 
 static int set(const struct ctl *c, struct diags *d)
