@@ -2,7 +2,7 @@
 import argparse
 import os
 import re
-import subprocess
+import signal
 import sys
 import time
 
@@ -119,4 +119,14 @@ def main():
     return 1 if report.failed else 0
 
 
-sys.exit(main())
+def end_in_order(number, frame):
+    """So that the lab is taken down however the quick start is ended."""
+    sys.exit(128 + number)
+
+
+for ending in (signal.SIGTERM, signal.SIGHUP):
+    signal.signal(ending, end_in_order)
+try:
+    sys.exit(main())
+except KeyboardInterrupt:
+    sys.exit(130)
