@@ -11,7 +11,9 @@ sys.path.insert(0, os.path.join(ROOT, "tools"))
 from lab import lab as lab_module  # noqa: E402
 
 # A sanitizer's complaint must be seen, and must fail the test that made it.
-SANITIZER = {"ASAN_OPTIONS": "abort_on_error=0:exitcode=99:detect_leaks=0:log_path=stderr",
+HERE = os.path.dirname(os.path.abspath(__file__))
+SANITIZER = {"ASAN_OPTIONS": "abort_on_error=0:exitcode=99:detect_leaks=1:log_path=stderr",
+             "LSAN_OPTIONS": f"suppressions={HERE}/lsan.supp:print_suppressions=0",
              "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1:exitcode=99"}
 
 
@@ -29,9 +31,9 @@ def sanitized(request):
 @pytest.fixture(scope="session")
 def make_lab(request):
     def make(**kw):
+        options = {"driver": request.config.getoption("--driver"), **kw}
         return lab_module.Lab(build=os.path.abspath(request.config.getoption("--build")),
-                              driver=request.config.getoption("--driver"),
-                              environment=SANITIZER, **kw)
+                              environment=SANITIZER, **options)
     return make
 
 
