@@ -147,8 +147,10 @@ static void put_verdict(struct audit_event *e, const struct exchange *x)
         struct outbuf o = outbuf_on(text, sizeof(text));
         const struct rules_matched *m = &v->matched[i];
 
-        outbuf_printf(&o, "%lu %s%s", m->rule->id, rules_decision_name(m->rule->then),
-                      m->unknown ? " (unknown)" : "");
+        outbuf_u64(&o, m->rule->id);
+        outbuf_char(&o, ' ');
+        outbuf_cstr(&o, rules_decision_name(m->rule->then));
+        outbuf_cstr(&o, m->unknown ? " (unknown)" : "");
         audit_text(e, m->reported ? AUDIT_F_REPORTED : AUDIT_F_MATCHED, outbuf_span(&o));
     }
 }

@@ -80,10 +80,23 @@ bool net_prefix_has(const struct net_prefix *p, const struct net_addr *a)
     return rest == 0 || ((p->addr.b[whole] ^ a->b[whole]) >> (8 - rest)) == 0;
 }
 
+/* Every record has two of these, and inet_ntop goes through sprintf. */
+static void v4_text(const uint8_t b[4], char out[NET_ADDR_TEXT])
+{
+    struct outbuf o = outbuf_on(out, NET_ADDR_TEXT - 1);
+
+    for (int i = 0; i < 4; i++) {
+        if (i)
+            outbuf_char(&o, '.');
+        outbuf_u64(&o, b[i]);
+    }
+    out[o.n] = 0;
+}
+
 char *net_addr_text(const struct net_addr *a, char out[NET_ADDR_TEXT])
 {
     if (net_addr_is_v4(a))
-        inet_ntop(AF_INET, a->b + 12, out, NET_ADDR_TEXT);
+        v4_text(a->b + 12, out);
     else
         inet_ntop(AF_INET6, a->b, out, NET_ADDR_TEXT);
     return out;
