@@ -11,6 +11,8 @@ static const char *resolve(struct app_config *c, const char *config_path, struct
 {
     const char *slash = strrchr(config_path, '/');
 
+    while (path.n > 1 && path.p[path.n - 1] == '/') /* "rules/": complaints name rules/file.yaml */
+        path.n--;
     if (path.n && path.p[0] == '/')
         return arena_strdup(&c->mem, path);
     if (!slash)

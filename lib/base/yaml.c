@@ -131,6 +131,11 @@ void yaml_free(struct yaml_doc *doc)
     free(doc);
 }
 
+struct span yaml_source(const struct yaml_doc *doc)
+{
+    return doc->text;
+}
+
 const struct yaml_node *yaml_root(const struct yaml_doc *doc)
 {
     return doc->root;

@@ -19,6 +19,10 @@ struct yaml_doc *yaml_load(const char *path, struct diags *d);
 struct yaml_doc *yaml_parse(const char *name, struct span text, struct diags *d);
 void yaml_free(struct yaml_doc *doc);
 const struct yaml_node *yaml_root(const struct yaml_doc *doc);
+/* The text that was read, and the place of a byte in it, for files that must be JSON and no more.
+ */
+struct span yaml_source(const struct yaml_doc *doc);
+struct place yaml_place_at(const struct yaml_doc *doc, size_t at);
 
 enum yaml_kind yaml_kind_of(const struct yaml_node *n);
 struct place yaml_place(const struct yaml_node *n);

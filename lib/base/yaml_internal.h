@@ -36,7 +36,6 @@ struct yaml_doc {
 
 /* yaml_place.c */
 void yaml_index_lines(struct yaml_doc *doc);
-struct place yaml_place_at(const struct yaml_doc *doc, size_t at);
 /* A place in numbers, as the parser names it; a line past the end is the last line's end. */
 struct place yaml_place_line(const struct yaml_doc *doc, unsigned line, unsigned column);
 size_t yaml_line_of(const struct yaml_doc *doc, size_t at); /* from 0 */

@@ -116,18 +116,35 @@ static void read_keys(const struct yaml_node *root, struct arena *mem, struct jw
         add_key(yaml_at(keys, i), mem, out, d);
 }
 
+/* YAML reads more than JSON; a JWKS is JSON (RFC 7517 5), and what is not was damaged on its way.
+ */
+static bool is_json(const struct yaml_doc *doc, struct diags *d)
+{
+    struct arena mem = ARENA_INIT;
+    struct body_paths *none = body_paths_new(&mem);
+    struct body_values values = {0};
+
+    body_read(none, BODY_JSON, yaml_source(doc), SPAN_NONE, &values);
+    arena_free(&mem);
+    if (values.problem == BODY_PROBLEM_NONE)
+        return true;
+    diag_error(d, yaml_place_at(doc, values.problem_at), "this is not JSON from here on (%s)",
+               body_problem_name(values.problem));
+    return false;
+}
+
 bool jwk_set_load(const char *file, struct place used_at, struct arena *mem, struct jwk_set *out,
                   struct diags *d)
 {
     size_t errors = d->errors;
-    struct yaml_doc *doc;
+    struct yaml_doc *doc = yaml_load(file, d);
+    bool readable = doc && is_json(doc, d);
 
     *out = (struct jwk_set){0};
-    doc = yaml_load(file, d);
-    if (doc)
+    if (readable)
         read_keys(yaml_root(doc), mem, out, d);
     yaml_free(doc);
-    if (!doc)
+    if (!readable)
         diag_error(d, used_at, "the issuer's keys cannot be read");
     else if (out->count == 0)
         diag_error(d, used_at, "`%s` holds no usable key", file);

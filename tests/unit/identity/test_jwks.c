@@ -81,7 +81,9 @@ static void refuses_keys_that_are_none(void **state)
     struct maker *m = *state;
     EVP_PKEY *rsa = m->keys[KEY_RSA];
 
-    refused(m, "", 1, 1, "not a JWKS");
+    refused(m, "", 1, 1, "not JSON");
+    refused(m, "keys: []", 1, 1, "not JSON"); /* YAML, and no JWKS for that */
+    refused(m, "{\"keys\":\n [{kty: RSA}]}", 2, 4, "not JSON");
     refused(m, "[]", 1, 1, "not a JWKS");
     refused(m, "{\"keys\": {}}", 1, 1, "not a JWKS");
     refused(m, "{\"keys\": []}", 0, 0, "no usable key");
