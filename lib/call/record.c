@@ -197,6 +197,7 @@ bool record_decided(struct exchange *x, const char *decision, const char *cause)
 
     if (!audit_begin(&e, x->w->c.audit, AUDIT_CALL_DECIDED, AUDIT_EVENT_MAX, x->w->wall_ns))
         return false;
+    x->found_request = (struct match_found){0}; /* an approved call is recorded a second time */
     audit_text(&e, AUDIT_F_CALL, span_cstr(x->id));
     put_generation(&e, x);
     put_caller(&e, x);
