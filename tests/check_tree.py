@@ -3,6 +3,7 @@
 public headers alone, and files are formatted. usage: check_tree.py ROOT; exit 1 with a line for each fault."""
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 
@@ -24,10 +25,14 @@ def check_include(path, library, included):
 
 
 def sources(root):
-    tracked = subprocess.run(["git", "-C", root, "ls-files", "-co", "--exclude-standard", "*.c", "*.h"],
-                             stdout=subprocess.PIPE, text=True).stdout.split()
-    return [root / p for p in tracked if (root / p).exists()] or [
-        p for top in ("app", "lib", "tools", "tests") for p in (root / top).rglob("*.[ch]")]
+    """What git tracks or would; all there is where this is no checkout."""
+    command = ["git", "-C", root, "ls-files", "-co", "--exclude-standard", "*.c", "*.h"]
+    if shutil.which("git"):
+        names = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                               text=True).stdout.split()
+        if names:
+            return [root / n for n in names if (root / n).exists()]
+    return [p for top in ("app", "lib", "tools", "tests") for p in (root / top).rglob("*.[ch]")]
 
 
 def main():
