@@ -46,7 +46,7 @@ print(len(left))
 @pytest.fixture(scope="module")
 def lab(make_lab):
     from conftest import check_log
-    with make_lab(name="tpr") as lab:
+    with make_lab(name=os.environ.get("TURNPIKE_LAB", "tp") + "r") as lab:
         polite = next(p for p in lab.processes if "10.20.0.11" in p.args)
         polite.terminate()
         polite.wait(10)

@@ -64,17 +64,18 @@ class Answer:
 
 
 class Lab:
-    def __init__(self, name="tp", driver="af_packet", build=None, directory=None, progress=None,
+    def __init__(self, name=None, driver="af_packet", build=None, directory=None, progress=None,
                  wrapper=(), environment=None, audit_mib=None, workers=1):
-        self.name, self.driver = name, driver
+        self.name = name or os.environ.get("TURNPIKE_LAB", "tp")  # so that several run at once
+        self.driver = driver
         self.build = build or os.path.join(ROOT, "build")
-        self.dir = directory or tempfile.mkdtemp(prefix=f"{name}-lab-")
+        self.dir = directory or tempfile.mkdtemp(prefix=f"{self.name}-lab-")
         self.progress = progress or (lambda text: None)
         self.wrapper, self.environment = list(wrapper), environment or {}
         self.audit_mib = audit_mib
         self.processes, self.turnpike = [], None
         self.started = 0
-        self.caller, self.box, self.vendor = (f"{name}-caller", f"{name}-box", f"{name}-vendor")
+        self.caller, self.box, self.vendor = (f"{self.name}-{part}" for part in ("caller", "box", "vendor"))
         self.socket = self.path("control.sock")
 
     def path(self, *parts):
