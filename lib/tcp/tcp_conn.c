@@ -217,12 +217,13 @@ void conn_orphaned(struct tcp_conn *c)
 
 /* ------------------------------------------------------ the owner's calls */
 
+/* Only the last address is worth a long search. */
 static bool port_from(struct tcp *t, struct tcp_key *key, uint32_t *hash,
                       const struct net_addr *srcs, unsigned n)
 {
     for (unsigned i = 0; i < n; i++) {
         key->local = srcs[i];
-        if (port_choose(t, key, hash))
+        if (port_choose(t, key, hash, i + 1 < n ? TCP_PORT_TRIES / 16 : TCP_PORT_TRIES))
             return true;
     }
     COUNT(t, ports_spent);

@@ -59,11 +59,11 @@ _Static_assert(TCP_HEADROOM >= NET_HEADROOM + TCP_HEADER_MAX, "headers must fit"
 #define TCP_RUNS_MAX      128u /* out-of-order runs of one connection */
 #define TCP_COPY_MAX      512u /* a received payload up to this size is copied to the one before it */
 #define TCP_PORT_LOW      10240u
-#define TCP_PORT_TRIES    1024u  /* ports looked up for one connection */
-#define TCP_PORT_ASKS     16384u /* ports asked for whether they lead back here, likewise */
-#define TCP_PATHS         256u   /* destinations whose path MTU is remembered */
-#define TCP_RCVBUF_SCARCE 8192u  /* receive buffer while mbufs are scarce */
-#define TCP_PRESSURE_IDLE (UINT64_C(64) * US_IN_S) /* who stands still so long is reset first */
+#define TCP_PORT_TRIES    1024u /* ports looked up for one connection */
+#define TCP_PORT_ASKS     16u   /* ports asked about for each: whether they lead back here */
+#define TCP_PATHS         256u  /* destinations whose path MTU is remembered */
+#define TCP_RCVBUF_SCARCE 8192u /* receive buffer while mbufs are scarce */
+#define TCP_PRESSURE_IDLE (UINT64_C(1024) * US_IN_S) /* who stands still so long is reset first */
 #define TCP_NEVER         UINT64_MAX
 
 /* ----------------------------------------------------- sequence numbers */
@@ -420,8 +420,8 @@ struct tcp_tw *tw_of_ref(const struct tcp *t, uint32_t ref);
 void keys_derive(struct tcp *t);
 uint32_t isn_of(const struct tcp *t, const struct tcp_key *key);
 uint32_t ts_offset_of(const struct tcp *t, const struct tcp_key *key);
-/* Fills in key->lport and *hash with a free 4-tuple. */
-bool port_choose(struct tcp *t, struct tcp_key *key, uint32_t *hash);
+/* Fills in key->lport and *hash with a free 4-tuple, looked for so often. */
+bool port_choose(struct tcp *t, struct tcp_key *key, uint32_t *hash, unsigned tries);
 
 /* tcp_segment.c */
 bool segment_parse(const struct net_segment *s, struct tcp_in *in);

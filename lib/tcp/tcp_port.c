@@ -46,14 +46,14 @@ static bool comes_here(const struct tcp *t, const struct tcp_key *key)
  * 4-tuples are passed over. The number of tries is bounded, so that ports all but spent cost no
  * more than a refusal. With 64 workers some 256 ports of our own are among those asked for: even
  * with 19 of 20 in use one in half a million connects fails to find a free one. */
-bool port_choose(struct tcp *t, struct tcp_key *key, uint32_t *hash)
+bool port_choose(struct tcp *t, struct tcp_key *key, uint32_t *hash, unsigned tries)
 {
     const uint32_t range = 65536 - TCP_PORT_LOW;
     uint32_t offset, tried = 0;
 
     key->lport = 0;
     offset = (uint32_t)key_siphash(t->key_port, key) % range;
-    for (unsigned i = 0; i < TCP_PORT_ASKS && tried < TCP_PORT_TRIES; i++) {
+    for (unsigned i = 0; i < tries * TCP_PORT_ASKS && tried < tries; i++) {
         key->lport = (uint16_t)(TCP_PORT_LOW + (offset + t->next_port++) % range);
         if (!comes_here(t, key))
             continue;
