@@ -247,6 +247,7 @@ static void runs_count(void **state)
     for (unsigned i = 0; i < 6; i++)
         filled(w, &o[i], 300);
     assert_true(held(w) >= SPENT);
+    assert_int_equal(tcp_readable(o[0].c), 0);
     w->events = 0;
     wait_us(w, 3 * SEC);
     assert_true(COUNTER(w, resets_pressure) >= 1);
