@@ -163,13 +163,14 @@ static bool vendor_connect(struct exchange *x, struct span name, struct pool_hos
     struct call_worker *w = x->w;
     const struct tcp_conn *caller = x->caller->leg.tcp;
     const struct net_addr *dst = tcp_local_addr(caller);
-    struct net_addr src;
+    struct net_addr srcs[NET_ADDRS_MAX];
+    unsigned n = net_sources_for(w->net, NET_OUTSIDE, dst, srcs);
     struct vendor *v;
 
-    if (!net_source_for(w->net, NET_OUTSIDE, dst, &src) || !(v = vendor_new(w)))
+    if (!n || !(v = vendor_new(w)))
         return false;
-    v->leg.tcp =
-        tcp_connect(w->tcp, NET_OUTSIDE, &src, dst, tcp_local_port(caller), &v->leg, w->now_us);
+    v->leg.tcp = tcp_connect_from(w->tcp, NET_OUTSIDE, srcs, n, dst, tcp_local_port(caller),
+                                  &v->leg, w->now_us);
     if (!v->leg.tcp) {
         vendor_close(v);
         return false;

@@ -192,6 +192,11 @@ unsigned net_mtu(const struct net *n, enum net_side side); /* largest IP packet 
 /* Our source address for a connection out of that side towards `dst`; false if there is no route.*/
 bool net_source_for(const struct net *n, enum net_side side, const struct net_addr *dst,
                     struct net_addr *src);
+/* Likewise a pool: that address first, then all others of ours on the same prefix, as the
+ * configuration has them; each has 64k ports of its own towards `dst`. Returns how many, 0 if there
+ * is no route. */
+unsigned net_sources_for(const struct net *n, enum net_side side, const struct net_addr *dst,
+                         struct net_addr out[NET_ADDRS_MAX]);
 bool net_is_local(const struct net *n, const struct net_addr *a);
 const struct net_counters *net_counters(const struct net *n);
 

@@ -128,3 +128,28 @@ bool net_source_for(const struct net *n, enum net_side side, const struct net_ad
     *src = *a;
     return true;
 }
+
+static const struct net_local *local_of(const struct net_face *f, const struct net_addr *a)
+{
+    for (unsigned i = 0; i < f->nlocal; i++)
+        if (net_addr_eq(&f->local[i].addr, a))
+            return &f->local[i];
+    return NULL;
+}
+
+unsigned net_sources_for(const struct net *n, enum net_side side, const struct net_addr *dst,
+                         struct net_addr out[NET_ADDRS_MAX])
+{
+    const struct net_face *f = &n->face[side];
+    const struct net_local *first;
+    unsigned count = 1;
+
+    if (!net_source_for(n, side, dst, &out[0]))
+        return 0;
+    first = local_of(f, &out[0]);
+    for (unsigned i = 0; first && i < f->nlocal; i++)
+        if (&f->local[i] != first && count < NET_ADDRS_MAX &&
+            memcmp(&f->local[i].range, &first->range, sizeof(first->range)) == 0)
+            out[count++] = f->local[i].addr;
+    return count;
+}

@@ -11,6 +11,7 @@ void tcp_config_defaults(struct tcp_config *c)
         .max_conns = 65536,
         .max_time_wait = 65536,
         .max_half_open = 4096,
+        .syn_cookie_mark = 2048,
         .rcvbuf_initial = 64 * 1024,
         .rcvbuf_max = 1024 * 1024,
         .sndbuf_max = 256 * 1024,
@@ -65,6 +66,7 @@ static void set_limits(struct tcp *t)
     t->rx_hard = size / 2;
     t->tx_max = size / 3;
     t->held_max = size / 2;
+    t->pressure_idle = TCP_PRESSURE_IDLE;
     t->sq_mbufs_soft = t->cfg.sndbuf_max / 1024 + 8;
     t->rcv_mbufs_max = t->cfg.rcvbuf_max / (TCP_COPY_MAX / 2) + TCP_RUNS_MAX;
     t->rcv_scale = scale_for(t->cfg.rcvbuf_max);
@@ -156,6 +158,7 @@ void tcp_advance(struct tcp *t, uint64_t now_us)
     set_now(t, now_us);
     wheel_advance(t->wheel, t->now);
     tw_advance(t);
+    pressure_relieve(t);
     if (!TAILQ_EMPTY(&t->starved))
         send_feed_starved(t);
 }
@@ -166,7 +169,7 @@ uint64_t tcp_next_timer(const struct tcp *t)
 
     if (t->noutput || t->nready)
         return t->now;
-    if (!TAILQ_EMPTY(&t->starved) && next > t->now + US_IN_MS)
+    if ((!TAILQ_EMPTY(&t->starved) || pressure_spent(t)) && next > t->now + US_IN_MS)
         next = t->now + US_IN_MS;
     if (t->tw_first != TW_NONE && t->tws[t->tw_first].expires < next)
         next = t->tws[t->tw_first].expires;

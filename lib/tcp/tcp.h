@@ -21,9 +21,12 @@ struct tcp;
 struct tcp_conn;
 
 struct tcp_config {
-    unsigned max_conns;      /* connections of all states, TIME_WAIT apart */
-    unsigned max_time_wait;  /* small records; the oldest goes when there are more */
-    unsigned max_half_open;  /* SYN_RECEIVED at one time; more SYNs are dropped and counted */
+    unsigned max_conns;     /* connections of all states, TIME_WAIT apart */
+    unsigned max_time_wait; /* small records; the oldest goes when there are more */
+    unsigned max_half_open; /* SYN_RECEIVED at one time; more SYNs are dropped and counted */
+    /* From so many half-open connections on a SYN is answered with a cookie and takes no memory
+     * (RFC 4987). 0: always; more than max_half_open: never. */
+    unsigned syn_cookie_mark;
     uint32_t rcvbuf_initial; /* bytes of receive window at first */
     uint32_t rcvbuf_max;     /* grown up to here while the owner keeps up (RFC 7323 scale) */
     uint32_t sndbuf_max;     /* bytes queued to send, acknowledged or not */
@@ -46,6 +49,10 @@ struct tcp_lower {
                  const struct net_addr *dst, struct rte_mbuf *m);
     struct rte_mempool *pool;
     unsigned mtu[NET_SIDES];
+    /* Would segments of this connection come in by this worker's queue? Only such ports are chosen
+     * for active opens. NULL: all do. */
+    bool (*reaches)(void *ctx, enum net_side side, const struct net_addr *local,
+                    const struct net_addr *remote, uint16_t lport, uint16_t rport);
     bool linear; /* one-mbuf segments only, for ports that take no chains: what is sent again while
                     the port still holds it is copied */
 };
@@ -71,7 +78,7 @@ enum tcp_end {
     TCP_END_TIMEOUT,     /* retransmissions spent */
     TCP_END_UNREACHABLE, /* hard ICMP error while connecting */
     TCP_END_ABORTED,     /* by us */
-    TCP_END_NO_MEMORY,
+    TCP_END_NO_MEMORY,   /* it held mbufs, got nowhere, and they were needed */
 };
 const char *tcp_end_name(enum tcp_end e);
 
@@ -111,10 +118,15 @@ unsigned tcp_output(struct tcp *t, uint64_t now_us);
 uint64_t tcp_next_timer(const struct tcp *t);
 
 /* An active open. The local port is chosen by the stack (RFC 6056 algorithm 3: per-destination hash
- * and a counter); NULL if the table or the ports are spent. CONNECTED or CLOSED follows. */
+ * and a counter) among those that lead back to this worker; NULL if the table or the ports are
+ * spent. CONNECTED or CLOSED follows. */
 struct tcp_conn *tcp_connect(struct tcp *t, enum net_side side, const struct net_addr *src,
                              const struct net_addr *dst, uint16_t dport, void *user,
                              uint64_t now_us);
+/* Likewise from the first of `n` addresses that has a port left towards `dst`. */
+struct tcp_conn *tcp_connect_from(struct tcp *t, enum net_side side, const struct net_addr *srcs,
+                                  unsigned n, const struct net_addr *dst, uint16_t dport,
+                                  void *user, uint64_t now_us);
 
 void tcp_set_user(struct tcp_conn *c, void *user);
 void *tcp_user(const struct tcp_conn *c);
@@ -162,7 +174,8 @@ const char *tcp_state_name(const struct tcp_conn *c);
     X(drop_half_open_full) X(drop_time_wait) X(drop_out_of_window) X(drop_paws)                   \
     X(drop_bad_ack) X(drop_blind_reset) X(drop_blind_syn) X(drop_ooo_full) X(drop_no_mbuf)        \
     X(drop_duplicate) X(drop_window_full) X(drop_after_close) X(drop_icmp) X(drop_pressure)       \
-    X(ports_spent) X(writes_starved)
+    X(ports_spent) X(writes_starved) X(syn_cookies_sent) X(syn_cookies_ok) X(syn_cookies_bad)     \
+    X(resets_pressure) X(path_mtu_lowered) X(path_mtu_raised) X(path_mtu_guessed)
 // clang-format on
 
 struct tcp_counters {

@@ -69,13 +69,18 @@ static void output_remove(struct tcp_conn *c)
 
 /* --------------------------------------------------------- begin and end */
 
-void conn_set_mss(struct tcp_conn *c)
+uint32_t conn_mss_for(const struct tcp_conn *c, unsigned mtu)
 {
-    uint32_t mss = u32_min(c->mtu - ip_header_len(&c->key.remote) - 20, c->peer_mss);
+    uint32_t mss = u32_min(mtu - ip_header_len(&c->key.remote) - 20, c->peer_mss);
 
     if (c->flags & CF_TS)
         mss -= TCP_OPT_TS_LEN;
-    c->mss = (uint16_t)u32_min(mss, c->t->payload_max);
+    return u32_min(mss, c->t->payload_max);
+}
+
+void conn_set_mss(struct tcp_conn *c)
+{
+    c->mss = (uint16_t)conn_mss_for(c, c->mtu);
 }
 
 struct tcp_conn *conn_open(struct tcp *t, const struct tcp_key *key, uint32_t hash, uint32_t iss)
@@ -91,7 +96,7 @@ struct tcp_conn *conn_open(struct tcp *t, const struct tcp_key *key, uint32_t ha
     c->rcvbuf = t->cfg.rcvbuf_initial;
     c->rcv_mss = TCP_MSS_DEFAULT_V4;
     c->rto_us = TCP_RTO_INITIAL;
-    c->mtu = (uint16_t)u32_min(t->lower.mtu[key->side], UINT16_MAX);
+    path_start(c);
     c->peer_mss = UINT16_MAX;
     conn_set_mss(c);
     c->rcv_at = c->grow_at = t->now;
@@ -212,11 +217,24 @@ void conn_orphaned(struct tcp_conn *c)
 
 /* ------------------------------------------------------ the owner's calls */
 
-struct tcp_conn *tcp_connect(struct tcp *t, enum net_side side, const struct net_addr *src,
-                             const struct net_addr *dst, uint16_t dport, void *user,
-                             uint64_t now_us)
+/* Only the last address is worth a long search. */
+static bool port_from(struct tcp *t, struct tcp_key *key, uint32_t *hash,
+                      const struct net_addr *srcs, unsigned n)
 {
-    struct tcp_key key = {.local = *src, .remote = *dst, .rport = dport, .side = (uint8_t)side};
+    for (unsigned i = 0; i < n; i++) {
+        key->local = srcs[i];
+        if (port_choose(t, key, hash, i + 1 < n ? TCP_PORT_TRIES / 16 : TCP_PORT_TRIES))
+            return true;
+    }
+    COUNT(t, ports_spent);
+    return false;
+}
+
+struct tcp_conn *tcp_connect_from(struct tcp *t, enum net_side side, const struct net_addr *srcs,
+                                  unsigned n, const struct net_addr *dst, uint16_t dport,
+                                  void *user, uint64_t now_us)
+{
+    struct tcp_key key = {.remote = *dst, .rport = dport, .side = (uint8_t)side};
     struct tcp_conn *c;
     uint32_t hash;
 
@@ -226,16 +244,21 @@ struct tcp_conn *tcp_connect(struct tcp *t, enum net_side side, const struct net
         COUNT(t, drop_table_full);
         return NULL;
     }
-    if (!port_choose(t, &key, &hash)) {
-        COUNT(t, ports_spent);
+    if (!port_from(t, &key, &hash, srcs, n))
         return NULL;
-    }
     c = conn_open(t, &key, hash, isn_of(t, &key));
     c->state = TCP_SYN_SENT;
     c->flags |= CF_OWNED | CF_SYN_DUE;
     c->user = user;
     conn_output_later(c);
     return c;
+}
+
+struct tcp_conn *tcp_connect(struct tcp *t, enum net_side side, const struct net_addr *src,
+                             const struct net_addr *dst, uint16_t dport, void *user,
+                             uint64_t now_us)
+{
+    return tcp_connect_from(t, side, src, 1, dst, dport, user, now_us);
 }
 
 void tcp_shutdown(struct tcp_conn *c)

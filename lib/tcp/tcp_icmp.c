@@ -7,29 +7,10 @@ static bool in_flight(const struct tcp_conn *c, uint32_t seq)
     return seq_leq(c->snd_una, seq) && seq_lt(seq, c->snd_max);
 }
 
-/* Routers older than RFC 1191 do not say: the next lower of its plateaus. */
-static unsigned mtu_below(unsigned mtu)
-{
-    static const unsigned plateaus[] = {8166, 4352, 2002, 1492, 1006};
-
-    for (unsigned i = 0; i < RTE_DIM(plateaus); i++)
-        if (plateaus[i] < mtu)
-            return plateaus[i];
-    return 0;
-}
-
 static bool path_mtu_lowered(struct tcp_conn *c, unsigned mtu)
 {
-    unsigned low = addr_is_v4(&c->key.remote) ? TCP_MTU_FLOOR_V4 : TCP_MTU_FLOOR_V6;
-
-    if (!mtu)
-        mtu = mtu_below(c->mtu);
-    if (mtu < low)
-        mtu = low;
-    if (mtu >= c->mtu)
+    if (!path_too_big(c, mtu))
         return false;
-    c->mtu = (uint16_t)mtu;
-    conn_set_mss(c);
     if (c->state < TCP_ESTABLISHED)
         return true;
     /* Send it again in smaller pieces; it says nothing about congestion (RFC 1191 6.4). */

@@ -10,14 +10,11 @@ static bool listens(const struct tcp *t, const struct tcp_key *key)
     return false;
 }
 
-/* May another connection begin? Counts why not. */
-static bool room_for_syn(struct tcp *t)
+bool room_for_conn(struct tcp *t)
 {
-    if (t->half_open >= t->cfg.max_half_open)
-        COUNT(t, drop_half_open_full);
-    else if (!t->nfree)
+    if (!t->nfree)
         COUNT(t, drop_table_full);
-    else if (t->rx_held + t->tx_held >= t->held_max)
+    else if (pressure_scarce(t))
         COUNT(t, drop_pressure);
     else
         return true;
@@ -36,6 +33,8 @@ void conn_agree_options(struct tcp_conn *c, const struct tcp_in *syn)
         c->snd_scale = (uint8_t)syn->wscale;
         c->rcv_scale = c->t->rcv_scale;
     }
+    if (syn->sack_ok)
+        c->flags |= CF_SACK;
     if (syn->mss)
         c->peer_mss = syn->mss > TCP_MSS_FLOOR ? syn->mss : TCP_MSS_FLOOR;
     else
@@ -68,11 +67,28 @@ static void passive_open(struct tcp *t, struct tcp_in *s, uint32_t hash, const u
     conn_output_later(c);
 }
 
+/* A number above those of the 4-tuple's last connection cannot be a cookie. */
+static void syn_received(struct tcp *t, struct tcp_in *s, uint32_t hash, const uint32_t *above)
+{
+    if (!room_for_conn(t))
+        return;
+    if (!above && t->half_open >= t->cfg.syn_cookie_mark)
+        cookie_send(t, s);
+    else if (t->half_open < t->cfg.max_half_open)
+        passive_open(t, s, hash, above);
+    else
+        COUNT(t, drop_half_open_full);
+}
+
 void input_listen(struct tcp *t, struct tcp_in *s, uint32_t hash, const uint32_t *above)
 {
     bool self = net_addr_eq(&s->key.local, &s->key.remote) && s->key.lport == s->key.rport;
+    unsigned kind = s->flags & (TH_RST | TH_ACK | TH_SYN);
+    bool ours = listens(t, &s->key);
 
-    if ((s->flags & (TH_RST | TH_ACK | TH_SYN)) != TH_SYN || !listens(t, &s->key)) {
+    if (ours && kind == TH_ACK && cookies_expected(t) && cookie_received(t, s, hash))
+        return;
+    if (!ours || kind != TH_SYN) {
         COUNT(t, drop_no_listener);
         segment_send_reset(t, s);
         return;
@@ -81,8 +97,7 @@ void input_listen(struct tcp *t, struct tcp_in *s, uint32_t hash, const uint32_t
         COUNT(t, drop_header);
         return;
     }
-    if (room_for_syn(t))
-        passive_open(t, s, hash, above);
+    syn_received(t, s, hash, above);
 }
 
 void tcp_input(struct tcp *t, const struct net_segment *seg, uint64_t now_us)

@@ -6,6 +6,7 @@
  *     tcp_port.c      hashes of a 4-tuple: ISN, timestamp offset, local port
  *     tcp_segment.c   headers read and written
  *     tcp_input.c     which connection, and segments that belong to none
+ *     tcp_cookie.c    handshakes of which nothing is kept (RFC 4987)
  *     tcp_states.c    segments of connections (RFC 9293 3.10.7.3 and 3.10.7.4)
  *     tcp_ack.c       acknowledgements and windows that come in
  *     tcp_recover.c   what is lost and when to send it again
@@ -17,6 +18,8 @@
  *     tcp_timer.c     what time does
  *     tcp_time_wait.c the small records of closed connections
  *     tcp_icmp.c      what routers say (RFC 5927)
+ *     tcp_path.c      the largest packet a path takes (RFC 1191, RFC 8201)
+ *     tcp_pressure.c  what gives way when mbufs run short
  *     tcp_validate.c  invariants, for tests */
 #ifndef TCP_INTERNAL_H
 #define TCP_INTERNAL_H
@@ -53,11 +56,15 @@ _Static_assert(TCP_HEADROOM >= NET_HEADROOM + TCP_HEADER_MAX, "headers must fit"
 #define TCP_BURST                                                                                  \
     32u /* segments of one connection in one tcp_output: the port's ring is finite                 \
          */
-#define TCP_RUNS_MAX   128u /* out-of-order runs of one connection */
-#define TCP_COPY_MAX   512u /* a received payload up to this size is copied to the one before it */
-#define TCP_PORT_LOW   10240u
-#define TCP_PORT_TRIES 1024u
-#define TCP_NEVER      UINT64_MAX
+#define TCP_RUNS_MAX      128u /* out-of-order runs of one connection */
+#define TCP_COPY_MAX      512u /* a received payload up to this size is copied to the one before it */
+#define TCP_PORT_LOW      10240u
+#define TCP_PORT_TRIES    1024u /* ports looked up for one connection */
+#define TCP_PORT_ASKS     16u   /* ports asked about for each: whether they lead back here */
+#define TCP_PATHS         256u  /* destinations whose path MTU is remembered */
+#define TCP_RCVBUF_SCARCE 8192u /* receive buffer while mbufs are scarce */
+#define TCP_PRESSURE_IDLE (UINT64_C(1024) * US_IN_S) /* who stands still so long is reset first */
+#define TCP_NEVER         UINT64_MAX
 
 /* ----------------------------------------------------- sequence numbers */
 
@@ -116,6 +123,7 @@ struct tcp_in {
     uint16_t mss; /* 0: no option */
     uint8_t flags;
     int8_t wscale; /* -1: no option */
+    bool sack_ok;  /* SACK permitted */
     bool has_ts;
     bool old; /* was all old data, cut away: only its ACK and timestamp count */
 };
@@ -185,6 +193,7 @@ enum {
     CF_HAVE_SRTT = 1 << 22,
     CF_WSCALE = 1 << 23,     /* window scaling agreed */
     CF_UNACCEPTED = 1 << 24, /* passive, the owner has not been asked yet */
+    CF_SACK = 1 << 25,       /* SACK agreed */
 };
 
 enum tcp_timer { TIMER_RTX, TIMER_ACK, TIMER_KEEP, TIMERS };
@@ -247,6 +256,9 @@ struct tcp_conn {
     TAILQ_ENTRY(tcp_conn) starved;
     void *user;
     uint64_t rcv_at;       /* last segment from the peer */
+    uint64_t mtu_until;    /* the path MTU is believed; then the link's is tried again */
+    uint64_t rx_moved_at;  /* the owner last took bytes, or the first came that wait */
+    uint64_t tx_moved_at;  /* snd_una last moved, or the first of what is queued was written */
     uint64_t snd_at;       /* last data sent */
     uint64_t ts_recent_at; /* when ts_recent was taken */
     uint64_t challenge_at; /* no challenge ACK before */
@@ -259,6 +271,7 @@ struct tcp_conn {
     uint8_t rtx_count;  /* time-outs since the peer last acknowledged anything */
     uint8_t keep_count; /* keepalive probes not answered */
     uint8_t end;        /* enum tcp_end */
+    bool mtu_guess;     /* the path MTU is our own guess, and nothing has come through yet */
 } __attribute__((aligned(64)));
 
 /* ----------------------------------------------------------- TIME_WAIT */
@@ -288,6 +301,14 @@ struct tcp_listener {
     uint8_t side;
 };
 
+/* The path MTU towards a destination. */
+struct tcp_path {
+    struct net_addr dst;
+    uint64_t until;
+    uint16_t mtu;
+    uint8_t side;
+};
+
 TAILQ_HEAD(tcp_list, tcp_conn);
 
 struct tcp {
@@ -301,7 +322,7 @@ struct tcp {
 
     struct tcp_slot *slots;
     uint32_t slot_mask;
-    uint64_t key_table[2], key_isn[2], key_ts[2], key_port[2];
+    uint64_t key_table[2], key_isn[2], key_ts[2], key_port[2], key_cookie[2], key_path[2];
 
     struct tcp_conn *conns;
     uint32_t *free_conns; /* a stack of indexes */
@@ -317,14 +338,20 @@ struct tcp {
     uint32_t rx_held, tx_held; /* mbufs in receive and send queues */
     uint32_t rx_soft, rx_hard; /* windows stop growing; data is dropped */
     uint32_t held_max;         /* of both: no new connections */
-    uint32_t tx_max;
-    uint32_t sq_mbufs_soft; /* of one connection: from here on tails are filled up */
+    uint32_t tx_max;           /* writes go short */
+    uint64_t pressure_idle;    /* who stands still so long is reset next */
+    uint32_t pressure_hand;    /* the connection to be looked at next */
+    uint32_t sq_mbufs_soft;    /* of one connection: from here on tails are filled up */
     uint32_t rcv_mbufs_max;
 
     struct tcp_listener listeners[NET_INTERCEPT_MAX];
     unsigned nlisteners;
     bool listening;
     uint32_t next_port;
+    uint64_t cookies_until; /* a cookie we have sent may still come back */
+
+    uint64_t paths_until; /* some path may still be remembered */
+    struct tcp_path paths[TCP_PATHS];
 
     struct tcp_counters counters;
 };
@@ -393,8 +420,8 @@ struct tcp_tw *tw_of_ref(const struct tcp *t, uint32_t ref);
 void keys_derive(struct tcp *t);
 uint32_t isn_of(const struct tcp *t, const struct tcp_key *key);
 uint32_t ts_offset_of(const struct tcp *t, const struct tcp_key *key);
-/* Fills in key->lport and *hash with a free 4-tuple. */
-bool port_choose(struct tcp *t, struct tcp_key *key, uint32_t *hash);
+/* Fills in key->lport and *hash with a free 4-tuple, looked for so often. */
+bool port_choose(struct tcp *t, struct tcp_key *key, uint32_t *hash, unsigned tries);
 
 /* tcp_segment.c */
 bool segment_parse(const struct net_segment *s, struct tcp_in *in);
@@ -404,6 +431,8 @@ void segment_send_syn(struct tcp_conn *c, struct rte_mbuf *m);
 /* A control segment of no connection. `ts` is NULL or {value, echo}. */
 void segment_send_bare(struct tcp *t, const struct tcp_key *key, uint32_t seq, uint32_t ack,
                        uint8_t flags, uint16_t wnd, const uint32_t ts[2]);
+/* SYN,ACK with a cookie, in answer to a SYN of which nothing is kept. */
+void segment_send_cookie(struct tcp *t, const struct tcp_in *syn, uint32_t iss, uint32_t tsval);
 /* RST in answer to a segment that belongs to nothing (RFC 9293 3.10.7.1). */
 void segment_send_reset(struct tcp *t, const struct tcp_in *s);
 struct rte_mbuf *control_mbuf(struct tcp *t);
@@ -429,6 +458,8 @@ void conn_output_later(struct tcp_conn *c);
 void conn_ack_now(struct tcp_conn *c);
 /* A challenge ACK or an answer to a stray segment, not more often than TCP_CHALLENGE. */
 void conn_challenge(struct tcp_conn *c);
+/* The payload of a segment on a path of this MTU. */
+uint32_t conn_mss_for(const struct tcp_conn *c, unsigned mtu);
 /* Works out mss anew from mtu, peer_mss and the options agreed (RFC 6691). */
 void conn_set_mss(struct tcp_conn *c);
 
@@ -451,6 +482,15 @@ void input_conn(struct tcp_conn *c, struct tcp_in *s);
 /* A segment without a connection. `above`: our sequence numbers of the 4-tuple's last one. */
 void input_listen(struct tcp *t, struct tcp_in *s, uint32_t hash, const uint32_t *above);
 void conn_agree_options(struct tcp_conn *c, const struct tcp_in *syn);
+/* Is there memory for another connection? Counts why not. */
+bool room_for_conn(struct tcp *t);
+
+/* tcp_cookie.c */
+void cookie_send(struct tcp *t, const struct tcp_in *syn);
+/* Cookies have been sent lately: only then is one looked for. */
+bool cookies_expected(const struct tcp *t);
+/* An ACK of no connection. False if it brings no good cookie; else it has been dealt with. */
+bool cookie_received(struct tcp *t, struct tcp_in *s, uint32_t hash);
 
 /* tcp_ack.c */
 /* False when the connection is over. */
@@ -505,6 +545,21 @@ static inline uint32_t send_queued(const struct tcp_conn *c)
 /* tcp_output.c */
 void conn_output(struct tcp_conn *c); /* of a connection that is not over */
 uint32_t conn_ack_seq(const struct tcp_conn *c);
+
+/* tcp_path.c */
+void path_start(struct tcp_conn *c); /* sets mtu */
+/* A router says so (0: not how much fits). False if that is nothing new or not to be believed. */
+bool path_too_big(struct tcp_conn *c, unsigned mtu);
+void path_timeout(struct tcp_conn *c); /* of data, counted in rtx_count */
+void path_acked(struct tcp_conn *c);   /* snd_una has moved */
+
+/* tcp_pressure.c */
+bool pressure_short(const struct tcp *t);
+bool pressure_scarce(const struct tcp *t);
+bool pressure_spent(const struct tcp *t);
+/* The receive buffer that can be spared: before a window is worked out. */
+void pressure_fit_window(struct tcp_conn *c);
+void pressure_relieve(struct tcp *t);
 
 /* tcp_timer.c */
 wheel_fn timer_fired;

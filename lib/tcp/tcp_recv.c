@@ -82,6 +82,8 @@ static struct rte_mbuf *chain_last(struct rte_mbuf *m, uint32_t *count)
 
 static void held_add(struct tcp_conn *c, uint32_t n)
 {
+    if (!c->rcv_mbufs)
+        c->rx_moved_at = c->t->now;
     c->rcv_mbufs += n;
     c->t->rx_held += n;
 }
@@ -349,10 +351,12 @@ static uint32_t rcv_room(const struct tcp_conn *c)
  * scaling rounds off (RFC 7323 2.4), and that much is still accepted: rcv_edge remembers. */
 uint16_t recv_window(struct tcp_conn *c)
 {
-    uint32_t room = rcv_room(c), field;
+    uint32_t room, field;
     int32_t promised = (int32_t)(c->rcv_edge - c->rcv_nxt);
     uint32_t wnd = promised > 0 ? (uint32_t)promised : 0;
 
+    pressure_fit_window(c);
+    room = rcv_room(c);
     if (room > wnd && room - wnd >= u32_min(c->rcvbuf / 2, c->rcv_mss))
         wnd = room;
     field = u32_min(wnd >> c->rcv_scale, UINT16_MAX);
@@ -383,7 +387,7 @@ static void rcvbuf_grow(struct tcp_conn *c, uint32_t n)
     c->grow_bytes += n;
     if (t->now - c->grow_at < rtt)
         return;
-    if (t->rx_held < t->rx_soft && c->grow_bytes > c->rcvbuf / 2)
+    if (!pressure_short(t) && c->grow_bytes > c->rcvbuf / 2)
         c->rcvbuf = u32_min(c->grow_bytes * 2, t->cfg.rcvbuf_max);
     c->grow_at = t->now;
     c->grow_bytes = 0;
@@ -446,6 +450,7 @@ size_t tcp_read(struct tcp_conn *c, void *buf, size_t n)
     if (!done)
         return 0;
     c->rq_bytes -= (uint32_t)done;
+    c->rx_moved_at = c->t->now;
     if (c->flags & CF_OVER) {
         /* Closed both ways while bytes were waiting: the end is told after the last of them. */
         if (!c->rq_bytes)
@@ -453,6 +458,7 @@ size_t tcp_read(struct tcp_conn *c, void *buf, size_t n)
         return done;
     }
     rcvbuf_grow(c, (uint32_t)done);
+    pressure_fit_window(c);
     if (window_update_due(c))
         conn_ack_now(c);
     return done;

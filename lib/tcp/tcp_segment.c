@@ -4,7 +4,7 @@
 #include <rte_byteorder.h>
 #include <rte_tcp.h>
 
-enum { OPT_END = 0, OPT_NOP = 1, OPT_MSS = 2, OPT_WSCALE = 3, OPT_TS = 8 };
+enum { OPT_END = 0, OPT_NOP = 1, OPT_MSS = 2, OPT_WSCALE = 3, OPT_SACK_OK = 4, OPT_TS = 8 };
 
 static uint16_t get16(const uint8_t *p)
 {
@@ -47,6 +47,11 @@ static bool option_read(const uint8_t *o, unsigned len, struct tcp_in *in)
         if (len != 3)
             return false;
         in->wscale = (int8_t)(o[2] < 14 ? o[2] : 14); /* RFC 7323 2.3 */
+        return true;
+    case OPT_SACK_OK:
+        if (len != 2)
+            return false;
+        in->sack_ok = true;
         return true;
     case OPT_TS:
         if (len != 10)
@@ -102,6 +107,7 @@ bool segment_parse(const struct net_segment *s, struct tcp_in *in)
     in->len = s->m->pkt_len - hlen;
     in->mss = 0;
     in->wscale = -1;
+    in->sack_ok = false;
     in->has_ts = false;
     in->old = false;
     if (hlen > sizeof(*h) &&
@@ -181,6 +187,11 @@ void segment_send(struct tcp_conn *c, struct rte_mbuf *m, uint32_t seq, uint8_t 
     hand_down(c->t, &c->key, m);
 }
 
+static uint32_t mss_offered(const struct tcp *t, const struct tcp_key *key)
+{
+    return t->lower.mtu[key->side] - ip_header_len(&key->remote) - 20; /* RFC 6691 */
+}
+
 /* SYN in SYN_SENT, offering all we know; SYN,ACK in SYN_RECEIVED with what the peer offered too. */
 void segment_send_syn(struct tcp_conn *c, struct rte_mbuf *m)
 {
@@ -192,8 +203,7 @@ void segment_send_syn(struct tcp_conn *c, struct rte_mbuf *m)
     uint8_t *o = header_put(&c->key, m, hlen, c->iss, first ? 0 : c->rcv_nxt,
                             first ? TH_SYN : TH_SYN | TH_ACK, wnd);
 
-    o = put16(put8(put8(o, OPT_MSS), 4),
-              t->lower.mtu[c->key.side] - ip_header_len(&c->key.remote) - 20);
+    o = put16(put8(put8(o, OPT_MSS), 4), mss_offered(t, &c->key));
     if (ws)
         o = put8(put8(put8(put8(o, OPT_NOP), OPT_WSCALE), 3), t->rcv_scale);
     if (ts)
@@ -203,6 +213,28 @@ void segment_send_syn(struct tcp_conn *c, struct rte_mbuf *m)
         ack_sent(c);
     }
     hand_down(t, &c->key, m);
+}
+
+void segment_send_cookie(struct tcp *t, const struct tcp_in *syn, uint32_t iss, uint32_t tsval)
+{
+    bool ts = syn->has_ts, ws = ts && syn->wscale >= 0;
+    unsigned hlen = 20 + 4 + (ws ? 4 : 0) + (ts ? TCP_OPT_TS_LEN : 0);
+    struct rte_mbuf *m = control_mbuf(t);
+    uint8_t *o;
+
+    if (!m)
+        return;
+    o = header_put(&syn->key, m, hlen, iss, syn->seq + 1, TH_SYN | TH_ACK,
+                   (uint16_t)u32_min(t->cfg.rcvbuf_initial, UINT16_MAX));
+    o = put16(put8(put8(o, OPT_MSS), 4), mss_offered(t, &syn->key));
+    if (ws)
+        o = put8(put8(put8(put8(o, OPT_NOP), OPT_WSCALE), 3), t->rcv_scale);
+    if (ts) {
+        o = timestamps_put(o, tsval, syn->tsval);
+        if (syn->sack_ok) /* in the place of the padding */
+            put8(put8(o - TCP_OPT_TS_LEN, OPT_SACK_OK), 2);
+    }
+    hand_down(t, &syn->key, m);
 }
 
 void segment_send_bare(struct tcp *t, const struct tcp_key *key, uint32_t seq, uint32_t ack,

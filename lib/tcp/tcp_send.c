@@ -57,7 +57,8 @@ static size_t fill_new(struct tcp_conn *c, const char *p, size_t n)
     c->sq_tail = m;
     if (!c->sq_next)
         c->sq_next = m;
-    c->sq_mbufs++;
+    if (!c->sq_mbufs++)
+        c->tx_moved_at = t->now;
     t->tx_held++;
     c->snd_end += (uint32_t)n;
     return n;

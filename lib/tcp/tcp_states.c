@@ -297,6 +297,8 @@ static bool ack_ok(struct tcp_conn *c, struct tcp_in *s)
 
 void input_conn(struct tcp_conn *c, struct tcp_in *s)
 {
+    uint32_t una = c->snd_una;
+
     if (s->flags & TH_RST) {
         reset_received(c, s);
         return;
@@ -322,6 +324,10 @@ void input_conn(struct tcp_conn *c, struct tcp_in *s)
     c->rcv_at = c->t->now;
     if (!ack_received(c, s))
         return;
+    if (c->snd_una != una) {
+        c->tx_moved_at = c->t->now;
+        path_acked(c);
+    }
     if (s->len || (s->flags & TH_FIN))
         text_received(c, s);
 }

@@ -75,6 +75,7 @@ static bool rtx_due(struct tcp_conn *c)
         c->flags |= CF_PROBE_DUE;
         conn_output_later(c);
     } else {
+        path_timeout(c);
         recover_timeout(c);
     }
     return true;

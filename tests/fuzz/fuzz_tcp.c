@@ -35,6 +35,12 @@ struct fuzz {
     struct rte_mbuf *kept[KEPT];
     unsigned nkept;
     bool keep, refuse;
+    struct { /* the last SYN,ACK, perhaps a cookie */
+        struct net_addr from, to;
+        enum net_side side;
+        uint16_t sport, dport;
+        uint32_t seq, ack, ts;
+    } syn_ack;
     uint64_t now;
     struct input in;
 };
@@ -70,6 +76,25 @@ static struct net_addr addr(unsigned last)
 
 /* ------------------------------------------------------------- the wire */
 
+/* A SYN,ACK's options are at fixed places: MSS, perhaps scale, then timestamps. */
+static void note_syn_ack(struct fuzz *z, enum net_side side, const struct net_addr *src,
+                         const struct net_addr *dst, const struct rte_tcp_hdr *h)
+{
+    unsigned n = (h->data_off >> 4) * 4u;
+    rte_be32_t ts = 0;
+
+    if (n >= 36)
+        memcpy(&ts, (const char *)h + n - 8, sizeof(ts));
+    z->syn_ack.from = *src;
+    z->syn_ack.to = *dst;
+    z->syn_ack.side = side;
+    z->syn_ack.sport = h->src_port;
+    z->syn_ack.dport = h->dst_port;
+    z->syn_ack.seq = rte_be_to_cpu_32(h->sent_seq);
+    z->syn_ack.ack = rte_be_to_cpu_32(h->recv_ack);
+    z->syn_ack.ts = rte_be_to_cpu_32(ts);
+}
+
 static void on_send(void *ctx, enum net_side side, const struct net_addr *src,
                     const struct net_addr *dst, struct rte_mbuf *m)
 {
@@ -77,7 +102,8 @@ static void on_send(void *ctx, enum net_side side, const struct net_addr *src,
     const struct rte_tcp_hdr *h = rte_pktmbuf_mtod(m, const void *);
     uint32_t skip = (h->data_off >> 4) * 4u, seq = rte_be_to_cpu_32(h->sent_seq);
 
-    (void)side, (void)src, (void)dst;
+    if (h->tcp_flags == (TH_SYN | TH_ACK))
+        note_syn_ack(z, side, src, dst, h);
     MUST(m->data_off >= NET_HEADROOM && m->data_len >= skip && skip >= 20);
     for (const struct rte_mbuf *s = m; s; s = s->next) {
         const uint8_t *p = rte_pktmbuf_mtod(s, const uint8_t *);
@@ -109,6 +135,10 @@ static unsigned put_options(struct fuzz *z, uint8_t *o, const struct tcp_conn *c
                                rte_cpu_to_be_32(ecr)};
         memcpy(o + n, ts, 12);
         n += 12;
+    }
+    if (syn && (kind & 4)) {
+        memcpy(o + n, (const uint8_t[]){1, 1, 4, 2}, 4);
+        n += 4;
     }
     if ((kind & 0xc) == 0xc)
         for (unsigned i = 0; i < 8; i++)
@@ -208,6 +238,33 @@ static void same_acks(struct fuzz *z)
             memcpy(rte_pktmbuf_mtod_offset(s.m, void *, 20), ts, sizeof(ts));
         tcp_input(z->t, &s, z->now);
     }
+}
+
+/* The third segment of a handshake, whether anything is remembered of the first two or not. */
+static void answer_syn_ack(struct fuzz *z)
+{
+    unsigned what = take(z), hlen = what & 1 ? 32 : 20;
+    struct net_segment s = {.src = z->syn_ack.to, .dst = z->syn_ack.from, .side = z->syn_ack.side};
+    struct rte_tcp_hdr h = {.src_port = z->syn_ack.dport,
+                            .dst_port = z->syn_ack.sport,
+                            .rx_win = RTE_BE16(5000),
+                            .data_off = (uint8_t)(hlen / 4 << 4),
+                            .tcp_flags = what & 2 ? TH_ACK | TH_FIN : TH_ACK};
+    uint32_t seq = z->syn_ack.ack + (what & 4 ? take(z) : 0);
+    uint32_t ack = z->syn_ack.seq + 1 + ((what & 0x18) == 0x18 ? take16(z) << 16 : 0);
+    uint32_t ts[] = {rte_cpu_to_be_32(0x0101080a), rte_cpu_to_be_32(101),
+                     rte_cpu_to_be_32(z->syn_ack.ts + ((what & 0x60) == 0x60 ? take(z) : 0))};
+
+    h.sent_seq = rte_cpu_to_be_32(seq);
+    h.recv_ack = rte_cpu_to_be_32(ack);
+    s.m = rte_pktmbuf_alloc(pool);
+    if (!s.m)
+        return;
+    memcpy(rte_pktmbuf_append(s.m, (uint16_t)hlen), &h, sizeof(h));
+    if (hlen == 32)
+        memcpy(rte_pktmbuf_mtod_offset(s.m, void *, 20), ts, sizeof(ts));
+    put_payload(s.m, seq, what & 0x80 ? take16(z) % 1461 : 0, 0);
+    tcp_input(z->t, &s, z->now);
 }
 
 static void unreachable(struct fuzz *z)
@@ -340,7 +397,7 @@ static void port(struct fuzz *z)
 
 static void act(struct fuzz *z)
 {
-    switch (take(z) % 8) {
+    switch (take(z) % 9) {
     case 0 ... 2:
         segment(z);
         break;
@@ -355,6 +412,9 @@ static void act(struct fuzz *z)
         break;
     case 6:
         owner_act(z);
+        break;
+    case 7:
+        answer_syn_ack(z);
         break;
     default:
         if (take(z) & 1)
@@ -389,6 +449,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     c.max_conns = CONNS;
     c.max_time_wait = 3;
     c.max_half_open = 4;
+    c.syn_cookie_mark = take(&z) % 6; /* always, at times, never */
     c.rcvbuf_initial = 1u << (10 + take(&z) % 7);
     c.rcvbuf_max = 4 * c.rcvbuf_initial;
     c.sndbuf_max = 1u << (9 + take(&z) % 8);

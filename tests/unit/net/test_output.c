@@ -196,6 +196,32 @@ static void burst_waits(void **state)
     assert_counted(tx_packets, got + 3);
 }
 
+/* A pool of outside addresses: those of the prefix by which the vendor is reached, no others. */
+static void source_pool(void **state)
+{
+    static const uint32_t more[] = {0x0a140007, 0x0a1e0001, 0x0a140009};
+    struct net_side_config *out = &bed.config.side[NET_OUTSIDE];
+    unsigned had = out->naddrs;
+    struct net_addr a = net_addr_v4(VENDOR), srcs[NET_ADDRS_MAX];
+
+    (void)state;
+    assert_int_equal(net_sources_for(bed.n, NET_OUTSIDE, &a, srcs), 1);
+    assert_int_equal(net_addr_to_v4(&srcs[0]), OUR_OUT);
+    assert_int_equal(net_sources_for(bed.n, NET_INSIDE, &a, srcs), 0);
+    for (unsigned i = 0; i < 3; i++)
+        out->addrs[out->naddrs++] = (struct net_prefix){net_addr_v4(more[i]), 96 + 24};
+    bed_finish(NULL);
+    bed_fresh(NULL);
+    assert_int_equal(net_sources_for(bed.n, NET_OUTSIDE, &a, srcs), 3);
+    assert_int_equal(net_addr_to_v4(&srcs[0]), OUR_OUT);
+    assert_int_equal(net_addr_to_v4(&srcs[1]), more[0]);
+    assert_int_equal(net_addr_to_v4(&srcs[2]), more[2]);
+    a = net_addr_v4(0x0a1e0005); /* on the other prefix's link */
+    assert_int_equal(net_sources_for(bed.n, NET_OUTSIDE, &a, srcs), 1);
+    assert_int_equal(net_addr_to_v4(&srcs[0]), more[1]);
+    out->naddrs = had;
+}
+
 static void source_choice(void **state)
 {
     struct net_addr a, src;
@@ -248,8 +274,8 @@ static void sum_against_model(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        t(header),    t(sum_against_model), t(any_chain),   t(one_piece),
-        t(offloaded), t(refused),           t(burst_waits), t(source_choice),
+        t(header),  t(sum_against_model), t(any_chain),     t(one_piece),   t(offloaded),
+        t(refused), t(burst_waits),       t(source_choice), t(source_pool),
     };
 
     return cmocka_run_group_tests(tests, bed_start, bed_stop);

@@ -131,6 +131,8 @@ static void options_decode(const uint8_t *o, unsigned n, struct seg *s)
             s->mss = (unsigned)(o[i + 2] << 8 | o[i + 3]);
         if (o[i] == 3)
             s->ws = o[i + 2] + 1u;
+        if (o[i] == 4)
+            s->sack_ok = true;
         if (o[i] == 8) {
             s->ts =
                 (uint32_t)o[i + 2] << 24 | (uint32_t)(o[i + 3] << 16 | o[i + 4] << 8 | o[i + 5]);
@@ -200,6 +202,8 @@ static unsigned options_encode(const struct seg *s, uint8_t *o)
         o = put32(o, 2u << 24 | 4u << 16 | s->mss);
     if (s->ws)
         o = put32(o, 1u << 24 | 3u << 16 | 3u << 8 | (s->ws - 1));
+    if (s->sack_ok)
+        o = put32(o, 1u << 24 | 1u << 16 | 4u << 8 | 2u);
     if (s->ts)
         o = put32(put32(put32(o, 0x0101080a), s->ts), s->ecr);
     return (unsigned)(o - start);
@@ -400,6 +404,12 @@ struct world *world_with(void (*change)(struct tcp_config *c))
     assert_non_null(w->t);
     assert_true(tcp_listen(w->t, NET_INSIDE, 443));
     return w;
+}
+
+void world_v6(struct world *w)
+{
+    w->us = (struct net_addr){{0x20, 0x01, 0x0d, 0xb8, [15] = 1}};
+    w->peer = (struct net_addr){{0x20, 0x01, 0x0d, 0xb8, [7] = 1, [15] = 7}};
 }
 
 struct world *world_new(void)

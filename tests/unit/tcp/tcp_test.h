@@ -31,6 +31,7 @@ struct seg {
     unsigned ws;      /* scale + 1 */
     uint32_t ts, ecr; /* ts != 0: a timestamp option */
     unsigned fill;    /* xor'ed into the payload pattern */
+    bool sack_ok;     /* SACK permitted; only looked at by hand */
     unsigned split;   /* on input: so many bytes of payload in each mbuf of a chain; 0: one mbuf */
 };
 #define NO_WINDOW 0x10000u
@@ -80,6 +81,7 @@ unsigned test_pool_free(const struct rte_mempool *pool);
 struct world *world_new(void);
 /* With a changed configuration. */
 struct world *world_with(void (*change)(struct tcp_config *c));
+void world_v6(struct world *w); /* both addresses are IPv6 from now on */
 /* Fails if a single mbuf is missing. */
 void world_delete(struct world *w);
 

@@ -386,13 +386,19 @@ static void unread_data_is_bounded(void **state)
 {
     struct world *w = world_with(tiny_pool_share);
     unsigned before = test_pool_free(w->pool);
+    uint32_t iss[50];
 
     (void)state;
     for (unsigned i = 0; i < 50; i++) {
         w->peer_port = (uint16_t)(1000 + i);
         IN(w, S, .mss = 1460, .ws = 8);
         OUT(w, S | A, 0, 1);
+        iss[i] = w->us_iss;
         IN(w, A, 1, 1);
+    }
+    for (unsigned i = 0; i < 50; i++) {
+        w->peer_port = (uint16_t)(1000 + i);
+        w->us_iss = iss[i];
         for (uint32_t seq = 1; seq < 200 * 1460; seq += 1460, w->head = w->tail)
             IN(w, A, seq, 1, 1460);
         w->head = w->tail;

@@ -526,7 +526,7 @@ static void retransmission_time_out(void **state)
     OUT(w, A, 1, 1, 1460);
     OUT(w, A, 1461, 1, 1460);
     OUT(w, P | A, 2921, 1, 1080);
-    for (unsigned i = 0; i < 4; i++, rto *= 2) /* RFC 6298 5.5 */
+    for (unsigned i = 0; i < 2; i++, rto *= 2) /* RFC 6298 5.5 */
         OUT_AFTER(w, rto, A, 1, 1, 1460);      /* one: cwnd is a segment */
     IN(w, A, 1, 1461);
     OUT(w, A, 1461, 1, 1460); /* slow start again */
@@ -535,7 +535,7 @@ static void retransmission_time_out(void **state)
     NONE(w);
     wait_us(w, 10 * SEC);
     NONE(w);
-    assert_int_equal(COUNTER(w, retransmits_timeout), 4);
+    assert_int_equal(COUNTER(w, retransmits_timeout), 2);
     world_delete(w);
 }
 
