@@ -4,6 +4,9 @@
              namespace tp-caller          tp-box         namespace tp-vendor: nginx and vendor.py
 
 The box's interfaces carry no kernel address: whatever crosses, crosses through turnpike.
+
+Asked for `bad=("caller", "vendor")` (either or both), a namespace stands in that wire, where start_wire() runs
+badwire (tests/wire) between w0, towards the caller or vendor, and w1, towards the box.
 """
 import json
 import os
@@ -37,6 +40,37 @@ def run(*args, check=True, **kw):
     return done
 
 
+def join(ns, end, peer_ns, peer_end):
+    """A veth pair, both ends up. Frames on it are as on a real wire: whole, with their checksums."""
+    run("ip", "-n", ns, "link", "add", end, "type", "veth", "peer", "name", peer_end, "netns",
+        peer_ns)
+    for n, i in ((ns, end), (peer_ns, peer_end)):
+        run("ip", "-n", n, "link", "set", i, "up")
+        run("ip", "netns", "exec", n, "ethtool", "-K", i, "tx", "off", "rx", "off", "tso", "off",
+            "gso", "off", "gro", "off", "sg", "off", check=False)
+
+
+class BadWire:
+    """badwire between two interfaces of a namespace; stop() returns its counters."""
+
+    def __init__(self, program, ns, a, b, *options):
+        self.process = subprocess.Popen(["ip", "netns", "exec", ns, program, *map(str, options), a, b],
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        if "ready" not in self.process.stdout.readline():
+            raise RuntimeError(f"badwire did not start: {self.process.communicate()[1]}")
+
+    def counters(self):
+        self.process.send_signal(signal.SIGUSR1)
+        return json.loads(self.process.stdout.readline())
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        out, err = self.process.communicate(timeout=15)
+        if self.process.returncode:
+            raise RuntimeError(f"badwire ended with {self.process.returncode}: {err}")
+        return json.loads(out.splitlines()[-1])
+
+
 class Answer:
     """What curl got: exit code, status, header fields (lower-case names), body."""
 
@@ -65,7 +99,7 @@ class Answer:
 
 class Lab:
     def __init__(self, name=None, driver="af_packet", build=None, directory=None, progress=None,
-                 wrapper=(), environment=None, audit_mib=None, workers=1):
+                 wrapper=(), environment=None, audit_mib=None, workers=1, bad=(), badwire=None):
         self.name = name or os.environ.get("TURNPIKE_LAB", "tp")  # so that several run at once
         self.driver = driver
         self.build = build or os.path.join(ROOT, "build")
@@ -73,6 +107,9 @@ class Lab:
         self.progress = progress or (lambda text: None)
         self.wrapper, self.environment = list(wrapper), environment or {}
         self.audit_mib = audit_mib
+        self.bad = {place: f"{self.name}-wire-{place}" for place in bad}  # its namespace
+        self.badwires = {}  # place -> BadWire
+        self.badwire = badwire or os.path.join(self.build, "tests", "wire", "badwire")
         self.processes, self.turnpike = [], None
         self.started = 0
         self.caller, self.box, self.vendor = (f"{self.name}-{part}" for part in ("caller", "box", "vendor"))
@@ -83,21 +120,23 @@ class Lab:
 
     # ------------------------------------------------------------------ the wires
 
+    def namespaces(self):
+        return (self.caller, self.box, self.vendor, *self.bad.values())
+
     def _wires(self):
-        for ns in (self.caller, self.box, self.vendor):
+        for ns in self.namespaces():
             run("ip", "netns", "del", ns, check=False)
             run("ip", "netns", "add", ns)
             # No router solicitations or reports on the wires under test.
             self.sh(ns, "sysctl -qw net.ipv6.conf.all.disable_ipv6=1 "
                         "net.ipv6.conf.default.disable_ipv6=1; ip link set lo up")
-        for ns, end, box_end in ((self.caller, "c0", "in0"), (self.vendor, "v0", "out0")):
-            run("ip", "-n", ns, "link", "add", end, "type", "veth", "peer", "name", box_end,
-                "netns", self.box)
-            run("ip", "-n", ns, "link", "set", end, "up")
-            run("ip", "-n", self.box, "link", "set", box_end, "up")
-            for n, i in ((ns, end), (self.box, box_end)):
-                self.sh(n, f"ethtool -K {i} tx off rx off tso off gso off gro off sg off "
-                           ">/dev/null 2>&1 || true")
+        for place, ns, end, box_end in (("caller", self.caller, "c0", "in0"),
+                                        ("vendor", self.vendor, "v0", "out0")):
+            if place in self.bad:
+                join(ns, end, self.bad[place], "w0")
+                join(self.bad[place], "w1", self.box, box_end)
+            else:
+                join(ns, end, self.box, box_end)
         self.sh(self.caller, f"ip addr add {CALLER}/24 dev c0; ip route add default via {INSIDE}")
         self.sh(self.vendor, f"ip addr add {GATEWAY}/24 dev v0")
         for address in sorted({a for n, a in HOSTS.items() if n != "nobody.payments.test"}):
@@ -262,6 +301,19 @@ http {{
         self.processes.remove(self.turnpike)
         return code
 
+    # ------------------------------------------------------------------- a bad wire
+
+    def start_wire(self, place, *options):
+        """Until it is started nothing passes; see badwire --help. A is the caller's or vendor's side."""
+        self.stop_wire(place)
+        self.badwires[place] = BadWire(self.badwire, self.bad[place], "w0", "w1", *options)
+        return self.badwires[place]
+
+    def stop_wire(self, place):
+        """Its counters; None when it was not running."""
+        wire = self.badwires.pop(place, None)
+        return wire.stop() if wire else None
+
     # --------------------------------------------------------------------- use it
 
     def token(self, sub="repo:acme/shop", **kw):
@@ -319,6 +371,8 @@ http {{
     def up(self):
         self.progress("making three network namespaces and two wires")
         self._wires()
+        for place in self.bad:
+            self.start_wire(place)
         if self.driver == "tap":
             self._taps()
         self.progress("making certificate authorities, keys, a vault and rules")
@@ -337,6 +391,10 @@ http {{
         return self
 
     def down(self, keep_files=False):
+        for wire in self.badwires.values():
+            wire.process.kill()
+            wire.process.wait()
+        self.badwires.clear()
         for p in reversed(self.processes):
             if p.poll() is None:
                 try:
@@ -351,7 +409,7 @@ http {{
         self.processes.clear()
         if self.audit_mib:
             run("umount", "-l", self.path("audit"), check=False)
-        for ns in (self.caller, self.box, self.vendor):
+        for ns in self.namespaces():
             run("ip", "netns", "del", ns, check=False)
             shutil.rmtree(f"/etc/netns/{ns}", ignore_errors=True)
         if not keep_files:
