@@ -4,7 +4,7 @@
 
 #include "call/call_internal.h"
 
-enum { KEEP_LEAST_US = 1000 * 1000 }; /* a vendor that closes sooner does not wait for idleness */
+enum { KEEP_LEAST_US = 1000 * 1000 };
 
 static uint64_t host_hash(struct span name, uint16_t port)
 {
@@ -90,14 +90,13 @@ void pool_leave(struct vendor *v)
 /* ------------------------------------------------------------- how long to wait */
 
 /* Three quarters of what the vendor was seen to wait: what is on its way when it closes, and the
- * difference of two clocks, must fit the rest. */
+ * difference of two clocks, must fit the rest. Who closes almost at once does not do so for idleness.
+ */
 void pool_learn(const struct vendor *v)
 {
     uint64_t waited = v->w->now_us - v->idle_us, keep = waited - waited / 4;
 
-    if (keep < KEEP_LEAST_US)
-        keep = KEEP_LEAST_US;
-    if (keep < v->host->keep_us)
+    if (waited >= KEEP_LEAST_US && keep < v->host->keep_us)
         v->host->keep_us = keep;
 }
 

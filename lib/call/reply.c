@@ -27,8 +27,6 @@ enum step reply_vendor_lost(struct exchange *x, enum call_cause cause)
         return tunnel_vendor_over(x);
     counter_inc(&x->w->counters.vendor_failed);
     if (v) {
-        if (v->reused && !x->answer_begun && cause == CALL_vendor_closed)
-            pool_learn(v);
         x->vendor = NULL;
         v->x = NULL;
         vendor_close(v);
@@ -226,7 +224,7 @@ static enum step interim(struct exchange *x, const struct http_head *h, size_t u
 
 static enum step switch_protocols(struct exchange *x, const struct http_head *h, size_t used)
 {
-    if (!tunnel_agreed(x, h))
+    if (!tunnel_agreed(x, h) || x->vendor->out.p) /* agreed before all of it was sent */
         return unusable(x, CALL_vendor_bad_answer, "vendor_switched_protocols");
     x->status = x->vendor_status = h->status;
     x->answered_us = x->w->now_us;
