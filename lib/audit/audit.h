@@ -92,6 +92,8 @@ const char *audit_kind_name(unsigned kind); /* "call.decided"; NULL if unknown *
     X(ANSWER_SHA256, 64, "answer_sha256", BYTES)        \
     X(ANSWER_TYPE, 65, "answer_type", TEXT)             \
     X(VENDOR_STATUS, 66, "vendor_status", NUMBER)       \
+    X(TUNNEL_UP, 67, "tunnel_up", NUMBER)               \
+    X(TUNNEL_DOWN, 68, "tunnel_down", NUMBER)           \
     X(DECIDE_US, 70, "decide_us", NUMBER)               \
     X(AUDIT_US, 71, "audit_us", NUMBER)                 \
     X(VENDOR_US, 72, "vendor_us", NUMBER)               \

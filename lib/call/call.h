@@ -140,7 +140,7 @@ const char *call_cause_name(enum call_cause c);
     X(vendor_connects) X(vendor_reused) X(vendor_retries) X(vendor_failed)                        \
     X(vendor_idle_closed) X(callers_accepted) X(callers_refused) X(callers_lost) X(timeouts)      \
     X(audit_waits) X(secrets_masked) X(values_masked) X(plain_http) X(bytes_up) X(bytes_down)     \
-    X(cycles_busy) X(loops_busy) X(refusals_unrecorded) X(hold_ring_full)
+    X(upgraded) X(cycles_busy) X(loops_busy) X(refusals_unrecorded) X(hold_ring_full)
 /* clang-format on */
 
 struct call_counters {

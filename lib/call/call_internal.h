@@ -6,7 +6,9 @@
  *     held.c        messages with the control thread
  *     forward.c     the request on its way to the vendor
  *     reply.c       the vendor's answer on its way to the caller, masked
- *     vendor.c      vendor connections and their pool
+ *     tunnel.c      what passes after the vendor has agreed to an upgrade
+ *     vendor.c      vendor connections: set-up, failure, events
+ *     pool.c        those that wait for the next call, by host
  *     answer.c      answers of our own, in the vendor's shape
  *     record.c      what is written to the audit store, masked
  *     queue.c       bytes that wait to be written to a TLS session
@@ -84,6 +86,7 @@ struct caller {
     struct call_worker *w;
     enum caller_state state;
     bool peer_eof; /* FIN seen: nothing more will come than what is queued */
+    bool cut;      /* ends without close_notify: what was sent is not whole */
     struct exchange *x;
     char *in; /* decrypted bytes, [in_pos, in_len) not consumed; NULL while idle */
     size_t in_len, in_cap, in_pos, scanned;
@@ -101,6 +104,9 @@ struct vendor {
     bool reused;        /* has answered a call before this one */
     bool keep;          /* may go back to the pool after this call */
     bool over;          /* TCP has said CLOSED: what it holds may be read until the event returns */
+    bool cut;           /* ends without close_notify: what was sent is not whole */
+    uint32_t told_s;    /* the vendor's own idle limit as its last answer gave it; 0: not */
+    uint64_t idle_us;   /* when it came to the pool */
     struct exchange *x; /* NULL in the pool */
     struct pool_host *host;
     char name[256];  /* SNI, and what the certificate is verified for */
@@ -110,18 +116,30 @@ struct vendor {
     struct outq out;
     struct wheel_timer timer;
     TAILQ_ENTRY(vendor) idle; /* in host->idle, newest first */
+    TAILQ_ENTRY(vendor) aged; /* in w->idle, newest first */
     LIST_ENTRY(vendor) link;
 };
 
+/* What is known of one host and port. It is kept when its last connection has gone, for what was
+ * learned, until another host needs the place. */
 struct pool_host {
-    uint64_t hash; /* 0: free slot */
+    uint64_t hash;
     uint16_t port;
     unsigned nidle;
+    unsigned nvendors; /* connections that point here, in whatever state */
+    uint64_t keep_us;  /* how long one may wait here: below the vendor's own limit as learned */
     TAILQ_HEAD(, vendor) idle;
+    LIST_ENTRY(pool_host) link; /* in its bucket */
+    TAILQ_ENTRY(pool_host)
+    unused; /* in w->unused_hosts while nvendors is 0, longest unused first */
     char name[256];
 };
 
-#define POOL_HOSTS 1024 /* power of two; hosts beyond three quarters of it are not pooled */
+#define POOL_HOSTS 1024 /* power of two: places, and buckets */
+
+LIST_HEAD(pool_bucket, pool_host);
+TAILQ_HEAD(pool_hosts, pool_host);
+TAILQ_HEAD(vendor_queue, vendor);
 
 /* --------------------------------------------------------------------- calls */
 
@@ -132,6 +150,16 @@ enum exchange_state {
     X_VENDOR,  /* waits for a vendor connection */
     X_FORWARD, /* request going out, answer coming in */
     X_OWN,     /* an answer of our own is going out */
+    X_TUNNEL,  /* upgraded: bytes pass both ways unseen */
+};
+
+enum tunnel_way { TUNNEL_UP, TUNNEL_DOWN }; /* to the vendor, to the caller */
+
+/* One direction of an upgraded connection. */
+struct tunnel {
+    uint64_t bytes; /* taken from the source */
+    bool ended;     /* the source has closed its side in order: nothing more will come */
+    bool told;      /* and the sink has been told so, after the last byte */
 };
 
 /* One call. The memory is recycled; what a new call must find zero lies between `caller` and
@@ -161,8 +189,12 @@ struct exchange {
     bool close_caller; /* the caller's connection ends after this call */
     bool approved;     /* a reviewer said yes: run under `hold` */
     bool retried;
-    bool waits_audit; /* in w->parked */
-    bool held_open;   /* control has, or will have, a record of it */
+    bool waits_audit;    /* in w->parked */
+    bool held_open;      /* control has, or will have, a record of it */
+    bool upgraded;       /* the vendor has agreed to `upgrade` */
+    unsigned interims;   /* 1xx answers that the vendor has sent */
+    struct span upgrade; /* the protocol asked for, as the rules name it; empty: none */
+    struct tunnel tunnel[2];
 
     char *body; /* request body as far as kept */
     size_t body_len, body_cap, body_sent;
@@ -236,8 +268,10 @@ struct call_worker {
     struct exchange_free free_exchanges;
     struct exchange_list calls;
     struct exchange_queue parked;
-    struct pool_host *hosts;
-    unsigned nhosts;
+    struct pool_host *hosts; /* slab of POOL_HOSTS */
+    struct pool_bucket *host_buckets;
+    struct pool_hosts unused_hosts;
+    struct vendor_queue idle; /* all pooled connections */
 
     EVP_MD *sha256;
     struct http_head answer_head; /* of the answer that is being parsed: used up in one step */
@@ -264,6 +298,8 @@ void caller_call_ended(struct caller *c, bool keep_alive);
 /* Ends the connection at once, with a reset. */
 void caller_abort(struct caller *c);
 void caller_free(struct caller *c);
+/* Gives back the receive buffer: nothing points into it any more. */
+void caller_drop_input(struct caller *c);
 
 /* exchange.c */
 /* None of these frees the caller; after exchange_end the exchange is gone. */
@@ -298,9 +334,32 @@ void vendor_acquire(struct exchange *x, bool fresh);
 void vendor_event(struct vendor *v, unsigned events);
 void vendor_release(struct vendor *v); /* to the pool if it may, else closed */
 void vendor_close(struct vendor *v);
+bool vendor_silent(struct vendor *v); /* nothing has come that waits to be read */
 /* Wipes the head of a request out of the queue. */
 void vendor_wipe(struct vendor *v);
-void vendor_drain_pool(struct call_worker *w);
+
+/* pool.c */
+bool pool_new(struct call_worker *w);
+void pool_delete(struct call_worker *w);
+/* The host's place, made if there is none. NULL: every place is in use; such a host is not pooled.
+ */
+struct pool_host *pool_host(struct call_worker *w, struct span name, uint16_t port);
+/* A new connection belongs to `h` (which may be NULL) until pool_leave. */
+void pool_join(struct vendor *v, struct pool_host *h);
+void pool_leave(struct vendor *v);
+/* The newest idle connection that is still alive: taken out, or NULL. */
+struct vendor *pool_take(struct pool_host *h);
+/* False: it cannot be kept, and nothing has changed. */
+bool pool_put(struct vendor *v);
+/* Out of the pool, for closing or use. */
+void pool_remove(struct vendor *v);
+/* The vendor has ended a connection that waited here: the next ones must not wait so long. */
+void pool_learn(const struct vendor *v);
+/* One has waited as long as may be, and was still alive: perhaps the limit is not so short. */
+void pool_unlearn(const struct vendor *v);
+/* Closes the longest idle connection, of whatever host. False: there is none. */
+bool pool_evict(struct call_worker *w);
+void pool_drain(struct call_worker *w);
 
 /* What a step of a call came to. */
 enum step {
@@ -321,6 +380,19 @@ bool reply_inspects(const struct exchange *x);
 enum step reply_run(struct exchange *x);
 /* The vendor's side of the call has failed: tries again where that is safe, else answers. */
 enum step reply_vendor_lost(struct exchange *x, enum call_cause cause);
+
+/* tunnel.c */
+/* Is the upgrade that the request asks for one that the connection allows? Notes which. */
+bool tunnel_allowed(struct exchange *x);
+/* Does the 101 agree to what was asked for? */
+bool tunnel_agreed(const struct exchange *x, const struct http_head *h);
+/* The 101 is in the caller's queue: from here on bytes pass. */
+void tunnel_begin(struct exchange *x);
+enum step tunnel_run(struct exchange *x);
+/* The vendor's TCP connection is over. */
+enum step tunnel_vendor_over(struct exchange *x);
+/* Ends both sides, now. The caller may be gone afterwards. */
+void tunnel_stop(struct exchange *x, const char *outcome);
 
 /* answer.c */
 /* Composes an answer of our own in the caller's queue. */

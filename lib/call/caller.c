@@ -5,7 +5,7 @@ static void set_timer(struct caller *c, uint64_t after_us)
     wheel_start(c->w->wheel, &c->timer, c->w->now_us + after_us);
 }
 
-static void drop_input(struct caller *c)
+void caller_drop_input(struct caller *c)
 {
     if (c->in)
         buddy_free(c->w->memory, c->in);
@@ -20,7 +20,7 @@ void caller_free(struct caller *c)
     struct call_worker *w = c->w;
 
     wheel_stop(w->wheel, &c->timer);
-    drop_input(c);
+    caller_drop_input(c);
     outq_close(&c->out, w->memory);
     if (c->leg.tls)
         tls_free(c->leg.tls);
@@ -58,9 +58,10 @@ void caller_abort(struct caller *c)
 static void caller_linger(struct caller *c)
 {
     c->state = CALLER_LINGER;
-    tls_shutdown(c->leg.tls);
+    if (!c->cut)
+        tls_shutdown(c->leg.tls);
     tcp_shutdown(c->leg.tcp);
-    drop_input(c);
+    caller_drop_input(c);
     outq_close(&c->out, c->w->memory);
     set_timer(c, LINGER_US);
 }
@@ -202,7 +203,7 @@ static bool head(struct caller *c)
     r = tls_read(c->leg.tls, c->in + c->in_len, c->in_cap - c->in_len, &got);
     if (r != TLS_OK) {
         if (r == TLS_AGAIN && c->in_len == 0)
-            drop_input(c);
+            caller_drop_input(c);
         return input_over(c, r);
     }
     if (c->in_len == 0)
@@ -257,6 +258,8 @@ static enum step in_call(struct caller *c)
         return forward(x);
     case X_OWN:
         return own_answer(c);
+    case X_TUNNEL:
+        return tunnel_run(x);
     }
     return STEP_WAIT;
 }
@@ -293,7 +296,7 @@ void caller_call_ended(struct caller *c, bool keep_alive)
     rewind_input(c);
     outq_close(&c->out, c->w->memory);
     if (c->in_len == 0)
-        drop_input(c);
+        caller_drop_input(c);
     c->state = CALLER_HEAD;
     set_timer(c, c->in_len ? c->w->c.limits.head_us : c->w->c.limits.idle_us);
 }

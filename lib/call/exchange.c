@@ -225,6 +225,11 @@ void exchange_begin(struct exchange *x)
                         SPAN_LIT("A field asks for another method than the request line."));
         return;
     }
+    if (x->head.upgrade && !tunnel_allowed(x)) {
+        exchange_refuse(x, CALL_bad_request, http_error_name(HTTP_ERR_UPGRADE),
+                        span_cstr(http_error_text(HTTP_ERR_UPGRADE)));
+        return;
+    }
     x->function =
         rules_function_for(x->gen->rules, x->connection, x->head.method, x->head.path, &x->params);
     if (identify(x)) {
@@ -498,6 +503,9 @@ static void on_timer(struct wheel_timer *t, uint64_t now_us)
     case X_OWN:
         caller_abort(c);
         return;
+    case X_TUNNEL:
+        tunnel_stop(x, "upgrade_idle");
+        break;
     }
     caller_run(c);
 }

@@ -113,6 +113,10 @@ static bool write_head(struct exchange *x, struct outbuf *o)
     if (reply_inspects(x))
         outbuf_lit(o, "Accept-Encoding: identity\r\n");
     write_framing(x, o);
+    if (x->upgrade.n) {
+        outbuf_lit(o, "Connection: Upgrade\r\n");
+        http_write_field(o, SPAN_LIT("Upgrade"), x->upgrade);
+    }
     if (!write_credential(x, o))
         return false;
     outbuf_lit(o, "\r\n");

@@ -135,10 +135,16 @@ void held_open(struct exchange *x)
         .type = HOLD_MSG_OPEN, .worker = w->c.worker, .call = x->number, .request = r};
     bool alive = atomic_load_explicit(w->c.control_alive, memory_order_relaxed);
 
-    /* A body that passes as it comes cannot be shown whole, so it cannot be approved. */
-    if (x->stream_up || !alive || !r || !fill_request(x, r) || !send(w, &m)) {
-        exchange_refuse(x, x->stream_up ? CALL_approval_refused : CALL_approvals_unavailable,
-                        x->stream_up ? "body_too_large_to_hold" : NULL, SPAN_NONE);
+    /* A body that passes as it comes cannot be shown whole, so it cannot be approved; no more can
+     * what an upgraded connection would carry. */
+    if (x->stream_up || x->upgrade.n) {
+        exchange_refuse(x, CALL_approval_refused,
+                        x->stream_up ? "body_too_large_to_hold" : "upgrade_cannot_be_held",
+                        SPAN_NONE);
+        return;
+    }
+    if (!alive || !r || !fill_request(x, r) || !send(w, &m)) {
+        exchange_refuse(x, CALL_approvals_unavailable, NULL, SPAN_NONE);
         return;
     }
     w->nhold_blocks--;

@@ -226,6 +226,10 @@ static void put_answer(struct audit_event *e, struct exchange *x)
 
     if (x->vendor_status)
         audit_number(e, AUDIT_F_VENDOR_STATUS, x->vendor_status);
+    if (x->upgraded) {
+        audit_number(e, AUDIT_F_TUNNEL_UP, x->tunnel[TUNNEL_UP].bytes);
+        audit_number(e, AUDIT_F_TUNNEL_DOWN, x->tunnel[TUNNEL_DOWN].bytes);
+    }
     put_some(e, AUDIT_F_ANSWER_TYPE, span_cstr(x->answer_type));
     if (x->answer_size == 0)
         return;

@@ -4,6 +4,8 @@ enum {
     HOLE = 6,  /* "ffff\r\n": the size line of a chunk, four digits always */
     TAIL = 16, /* a chunk's end, the next hole, the last chunk */
     READ_LEAST = 4096,
+    INTERIMS_MAX = 32,       /* 1xx answers before the last one */
+    INTERIM_ROOM = 32 << 10, /* in the caller's queue, without which one is left out */
 };
 
 bool reply_inspects(const struct exchange *x)
@@ -21,6 +23,8 @@ enum step reply_vendor_lost(struct exchange *x, enum call_cause cause)
     bool again = cause == CALL_vendor_closed && v && v->reused && !x->answer_begun && !x->retried &&
                  forward_repeatable(x);
 
+    if (x->state == X_TUNNEL)
+        return tunnel_vendor_over(x);
     counter_inc(&x->w->counters.vendor_failed);
     if (v) {
         x->vendor = NULL;
@@ -72,6 +76,13 @@ static bool drop_field(const struct http_field *f)
     }
 }
 
+static void write_fields(const struct http_head *h, struct outbuf *o)
+{
+    for (unsigned i = 0; i < h->nfields; i++)
+        if (!drop_field(&h->fields[i]))
+            http_write_field(o, h->fields[i].name, h->fields[i].value);
+}
+
 static void write_framing(struct exchange *x, const struct http_head *h, struct outbuf *o)
 {
     const struct http_field *length = http_field(h, HTTP_F_CONTENT_LENGTH);
@@ -117,11 +128,14 @@ static bool write_head(struct exchange *x, const struct http_head *h)
         return false;
     o = outbuf_on(q->p + q->end, outq_room(q) - TAIL);
     http_write_status_line(&o, h->status, h->reason);
-    for (unsigned i = 0; i < h->nfields; i++)
-        if (!drop_field(&h->fields[i]))
-            http_write_field(&o, h->fields[i].name, h->fields[i].value);
-    write_framing(x, h, &o);
-    write_persistence(x, &o);
+    write_fields(h, &o);
+    if (h->status == 101) {
+        outbuf_lit(&o, "Connection: Upgrade\r\n");
+        http_write_field(&o, SPAN_LIT("Upgrade"), x->upgrade);
+    } else {
+        write_framing(x, h, &o);
+        write_persistence(x, &o);
+    }
     http_write_field(&o, SPAN_LIT("Turnpike-Call"), span_cstr(x->id));
     http_write_field(&o, SPAN_LIT("Turnpike-Decision"),
                      x->approved ? SPAN_LIT("approved") : SPAN_LIT("allow"));
@@ -145,6 +159,22 @@ static bool mask_head(struct exchange *x, char *head, size_t n)
                                           head, n, &x->found_answer);
 }
 
+/* "timeout=5, max=100": not standard, yet told by most servers that close soon. */
+static uint32_t idle_limit_told(const struct http_head *h)
+{
+    const struct http_field *f = http_field(h, HTTP_F_KEEP_ALIVE);
+    struct span rest = f ? f->value : SPAN_NONE;
+    uint64_t seconds;
+
+    while (rest.p) {
+        struct span s = span_trim(span_cut(&rest, ','));
+
+        if (span_starts(s, SPAN_LIT("timeout=")) && span_u64(span_from(s, 8), &seconds))
+            return seconds < 3600 ? (uint32_t)seconds : 3600;
+    }
+    return 0;
+}
+
 static void note_answer(struct exchange *x, const struct http_head *h)
 {
     const struct http_field *type = http_field(h, HTTP_F_CONTENT_TYPE);
@@ -161,7 +191,49 @@ static void note_answer(struct exchange *x, const struct http_head *h)
         x->answer.done = true;
     else
         EVP_DigestInit_ex2(x->sha_answer, x->w->sha256, NULL);
+    x->vendor->told_s = idle_limit_told(h);
     x->vendor->keep = h->keep_alive && h->framing != HTTP_BODY_UNTIL_CLOSE;
+}
+
+/* Interim answers are passed on (RFC 9110 15.2), but for 100, which we have given ourselves, and to
+ * callers that know none. One that finds no room is left out: the last answer needs it. */
+static enum step interim(struct exchange *x, const struct http_head *h, size_t used)
+{
+    struct vendor *v = x->vendor;
+    struct outq *q = &x->caller->out;
+    struct outbuf o;
+
+    if (++x->interims > INTERIMS_MAX)
+        return unusable(x, CALL_vendor_bad_answer, "too_many_interim_answers");
+    if (h->status == 100 || x->head.minor == 0)
+        return STEP_ON;
+    if (!mask_head(x, v->in + v->in_pos - used, used))
+        return unusable(x, CALL_internal, NULL);
+    if (!outq_open(q, x->w->memory, OUT_BLOCK) || outq_room(q) < INTERIM_ROOM)
+        return STEP_ON;
+    o = outbuf_on(q->p + q->end, outq_room(q) - INTERIM_ROOM / 2);
+    http_write_status_line(&o, h->status, h->reason);
+    write_fields(h, &o);
+    outbuf_lit(&o, "\r\n");
+    if (!o.full) {
+        q->end += o.n;
+        q->ready = q->end;
+    }
+    return STEP_ON;
+}
+
+static enum step switch_protocols(struct exchange *x, const struct http_head *h, size_t used)
+{
+    if (!tunnel_agreed(x, h) || x->vendor->out.p) /* agreed before all of it was sent */
+        return unusable(x, CALL_vendor_bad_answer, "vendor_switched_protocols");
+    x->status = x->vendor_status = h->status;
+    x->answered_us = x->w->now_us;
+    if (!mask_head(x, x->vendor->in + x->vendor->in_pos - used, used))
+        return unusable(x, CALL_internal, NULL);
+    if (!write_head(x, h))
+        return unusable(x, CALL_vendor_bad_answer, "vendor_head_too_large");
+    tunnel_begin(x);
+    return STEP_ON;
 }
 
 static enum step head_complete(struct exchange *x, size_t used)
@@ -170,9 +242,9 @@ static enum step head_complete(struct exchange *x, size_t used)
     struct vendor *v = x->vendor;
 
     if (h->status == 101)
-        return unusable(x, CALL_vendor_bad_answer, "vendor_switched_protocols");
+        return switch_protocols(x, h, used);
     if (h->status < 200)
-        return STEP_ON; /* interim answers end here: we have answered 100 ourselves */
+        return interim(x, h, used);
     if (http_field(h, HTTP_F_CONTENT_ENCODING) && h->framing != HTTP_BODY_NONE &&
         reply_inspects(x) &&
         !span_ieq(http_field(h, HTTP_F_CONTENT_ENCODING)->value, SPAN_LIT("identity")))

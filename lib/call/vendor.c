@@ -3,69 +3,13 @@
 
 #include "call/call_internal.h"
 
-/* ------------------------------------------------------------------- the pool */
-
-static uint64_t host_hash(struct span name, uint16_t port)
-{
-    uint64_t h = span_hash(name) ^ ((uint64_t)port * 0x9e3779b97f4a7c15u);
-
-    return h ? h : 1;
-}
-
-/* The slot of a host, made if there is none. NULL: too many hosts, this one is not pooled. */
-static struct pool_host *pool_host(struct call_worker *w, struct span name, uint16_t port)
-{
-    uint64_t hash = host_hash(name, port);
-
-    for (uint64_t i = hash;; i++) {
-        struct pool_host *h = &w->hosts[i & (POOL_HOSTS - 1)];
-
-        if (h->hash == hash && h->port == port && span_eq(span_cstr(h->name), name))
-            return h;
-        if (h->hash)
-            continue;
-        if (w->nhosts >= POOL_HOSTS / 4 * 3 || name.n >= sizeof(h->name))
-            return NULL;
-        w->nhosts++;
-        h->hash = hash;
-        h->port = port;
-        memcpy(h->name, name.p, name.n);
-        h->name[name.n] = 0;
-        TAILQ_INIT(&h->idle);
-        return h;
-    }
-}
-
-static void pool_remove(struct vendor *v)
-{
-    TAILQ_REMOVE(&v->host->idle, v, idle);
-    v->host->nidle--;
-}
-
 /* Nothing waits to be read: bytes that came before the request would be taken for its answer. */
-static bool silent(struct vendor *v)
+bool vendor_silent(struct vendor *v)
 {
     char waste[256];
     size_t got;
 
     return tls_read(v->leg.tls, waste, sizeof(waste), &got) == TLS_AGAIN;
-}
-
-/* The newest idle connection: it is the likeliest to be still alive. */
-static struct vendor *pool_take(struct pool_host *h)
-{
-    struct vendor *v;
-
-    while (h && (v = TAILQ_FIRST(&h->idle))) {
-        if (silent(v)) {
-            pool_remove(v);
-            wheel_stop(v->w->wheel, &v->timer);
-            return v;
-        }
-        counter_inc(&v->w->counters.vendor_idle_closed);
-        vendor_close(v);
-    }
-    return NULL;
 }
 
 /* ------------------------------------------------------------------- life cycle */
@@ -74,10 +18,11 @@ static void on_timer(struct wheel_timer *t, uint64_t now_us);
 
 static struct vendor *vendor_new(struct call_worker *w)
 {
-    struct vendor *v = LIST_FIRST(&w->free_vendors);
+    struct vendor *v;
 
-    if (!v)
+    if (LIST_EMPTY(&w->free_vendors) && !pool_evict(w))
         return NULL;
+    v = LIST_FIRST(&w->free_vendors);
     LIST_REMOVE(v, link);
     memset(v, 0, sizeof(*v));
     v->leg.kind = LEG_VENDOR;
@@ -115,12 +60,13 @@ void vendor_close(struct vendor *v)
     wheel_stop(w->wheel, &v->timer);
     drop_buffers(v);
     if (v->leg.tls) {
-        if (!v->over && v->state >= VENDOR_BUSY)
+        if (!v->over && !v->cut && v->state >= VENDOR_BUSY)
             tls_shutdown(v->leg.tls);
         tls_free(v->leg.tls);
     }
     if (v->leg.tcp && !v->over)
         tcp_close(v->leg.tcp);
+    pool_leave(v);
     LIST_REMOVE(v, link);
     atomic_fetch_sub_explicit(&w->nvendors, 1, memory_order_relaxed);
     memset(v, 0, sizeof(*v));
@@ -129,31 +75,16 @@ void vendor_close(struct vendor *v)
 
 void vendor_release(struct vendor *v)
 {
-    struct call_worker *w = v->w;
     bool clean = v->state == VENDOR_BUSY && v->keep && !v->over && v->in_pos == v->in_len &&
                  !outq_pending(&v->out) && !tls_pending(v->leg.tls);
 
-    if (!clean || w->draining || !v->host || v->host->nidle >= w->c.limits.max_idle_a_host) {
+    if (!clean || !pool_put(v)) {
         vendor_close(v);
         return;
     }
     drop_buffers(v);
     v->state = VENDOR_IDLE;
     v->reused = true;
-    TAILQ_INSERT_HEAD(&v->host->idle, v, idle);
-    v->host->nidle++;
-    wheel_start(w->wheel, &v->timer, w->now_us + w->c.limits.pool_idle_us);
-}
-
-void vendor_drain_pool(struct call_worker *w)
-{
-    struct vendor *v, *next;
-
-    for (v = LIST_FIRST(&w->live_vendors); v; v = next) {
-        next = LIST_NEXT(v, link);
-        if (v->state == VENDOR_IDLE)
-            vendor_close(v);
-    }
 }
 
 /* --------------------------------------------------------------------- getting */
@@ -177,7 +108,7 @@ static bool vendor_connect(struct exchange *x, struct span name, struct pool_hos
     }
     memcpy(v->name, name.p, name.n);
     v->name[name.n] = 0;
-    v->host = h;
+    pool_join(v, h);
     v->x = x;
     x->vendor = v;
     counter_inc(&w->counters.vendor_connects);
@@ -266,6 +197,7 @@ static void on_timer(struct wheel_timer *t, uint64_t now_us)
     (void)now_us;
     if (v->state == VENDOR_IDLE) {
         counter_inc(&v->w->counters.vendor_idle_closed);
+        pool_unlearn(v);
         vendor_close(v);
     } else {
         counter_inc(&v->w->counters.timeouts);
@@ -309,9 +241,10 @@ static void connected(struct vendor *v)
 /* A pooled connection may only bring TLS's own messages (tickets, key updates). */
 static void idle_event(struct vendor *v, unsigned events)
 {
-    if (!(events & (TCP_EV_CLOSED | TCP_EV_EOF)) && silent(v))
+    if (!(events & (TCP_EV_CLOSED | TCP_EV_EOF)) && vendor_silent(v))
         return;
     counter_inc(&v->w->counters.vendor_idle_closed);
+    pool_learn(v);
     vendor_close(v);
 }
 

@@ -53,9 +53,8 @@ static bool make_slabs(struct call_worker *w)
 
     w->callers = calloc(l->max_callers, sizeof(*w->callers));
     w->vendors = calloc(l->max_vendors, sizeof(*w->vendors));
-    w->hosts = calloc(POOL_HOSTS, sizeof(*w->hosts));
     w->scratch = malloc(CAPTURE_MAX + CAPTURE_SLACK);
-    if (!w->callers || !w->vendors || !w->hosts || !w->scratch)
+    if (!w->callers || !w->vendors || !w->scratch || !pool_new(w))
         return false;
     for (unsigned i = l->max_callers; i-- > 0;)
         LIST_INSERT_HEAD(&w->free_callers, &w->callers[i], link);
@@ -158,7 +157,7 @@ void call_worker_delete(struct call_worker *w)
         free(w->hold_blocks[i]);
     free(w->callers);
     free(w->vendors);
-    free(w->hosts);
+    pool_delete(w);
     free(w->scratch);
     free(w);
 }
@@ -306,8 +305,8 @@ uint64_t call_next(const struct call_worker *w, uint64_t now_us)
     return TAILQ_EMPTY(&w->parked) ? wheel_next(w->wheel) : now_us;
 }
 
-/* Nobody will hear of an approval any more. */
-static void refuse_held(struct call_worker *w)
+/* Nobody will hear of an approval any more, and an upgraded connection has no end of its own. */
+static void end_waiting(struct call_worker *w)
 {
     struct exchange *x = LIST_FIRST(&w->calls);
 
@@ -321,6 +320,9 @@ static void refuse_held(struct call_worker *w)
             exchange_refuse(x, CALL_shutting_down, NULL, SPAN_NONE);
             caller_run(c);
             next = LIST_FIRST(&w->calls);
+        } else if (x->state == X_TUNNEL) {
+            tunnel_stop(x, "shutting_down");
+            next = LIST_FIRST(&w->calls);
         }
         x = next;
     }
@@ -333,9 +335,9 @@ bool call_drain(struct call_worker *w)
     if (!w->draining) {
         w->draining = true;
         tcp_listen_stop(w->tcp);
-        vendor_drain_pool(w);
+        pool_drain(w);
     }
-    refuse_held(w);
+    end_waiting(w);
     for (c = LIST_FIRST(&w->live_callers); c; c = next) {
         next = LIST_NEXT(c, link);
         if (c->state == CALLER_HANDSHAKE || (c->state == CALLER_HEAD && c->in_len == c->in_pos))

@@ -128,7 +128,7 @@ enum http_error http_settle_response(struct http_parse *ps, bool to_head)
         e = http_settle_connection(ps);
     if (e)
         return e;
-    h->upgrade = false;
+    h->upgrade = h->upgrade && h->status == 101;
     if (h->status < 200 || h->status == 204 || h->status == 304 || to_head) {
         settle_bodiless(h, to_head || h->status == 304);
     } else if (!framed) {

@@ -119,7 +119,8 @@ struct http_head {
     uint64_t content_length; /* with HTTP_BODY_LENGTH */
     bool keep_alive;         /* persistence by version and Connection (RFC 9112 9.3) */
     bool expect_continue;
-    bool upgrade; /* a request that asks to leave HTTP/1.1; the caller decides */
+    bool upgrade; /* a request that asks to leave HTTP/1.1, or a 101 that does so; who calls decides
+                   */
     unsigned nfields;
     struct http_field fields[HTTP_FIELDS_MAX];
     char scratch[HTTP_REQUEST_LINE_MAX]; /* the normalised target lives here */

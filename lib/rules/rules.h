@@ -71,9 +71,13 @@ struct rules_connection {
     } credential;
     const struct span *account_headers; /* part of a held call's digest */
     unsigned naccount_headers;
-    uint64_t inspect_request; /* bytes of a request body read whole before the decision */
-    uint64_t capture;         /* bytes of a body kept in a record, 0 to 16 KiB */
-    uint16_t port;            /* of the vendor, default 443 */
+    uint64_t inspect_request;   /* bytes of a request body read whole before the decision */
+    uint64_t capture;           /* bytes of a body kept in a record, 0 to 16 KiB */
+    uint16_t port;              /* of the vendor, default 443 */
+    const struct span *upgrade; /* protocols that a caller may change to (RFC 9110 7.8); what passes
+                                   then is not looked into */
+    unsigned nupgrade;
+    uint64_t upgrade_idle_ns; /* after so long without a byte either way it ends */
     const struct rules_function *unlisted;
 };
 

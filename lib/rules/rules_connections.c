@@ -4,10 +4,13 @@
 #include <stdlib.h>
 
 static const char *const connection_keys[] = {
-    "hosts",   "errors",          "identify", "credential", "functions",
-    "inspect", "account_headers", "capture",  "port",       NULL};
+    "hosts",           "errors",  "identify", "credential", "functions",    "inspect",
+    "account_headers", "capture", "port",     "upgrade",    "upgrade_idle", NULL};
 static const char *const errors_names[] = {"problem",   "stripe", "openai",
                                            "anthropic", "twilio", NULL};
+
+#define UPGRADE_IDLE_NS     (600 * NS_IN_S)
+#define UPGRADE_IDLE_MAX_NS (24 * 3600 * NS_IN_S)
 
 /* ------------------------------------------------------------------- hosts */
 
@@ -243,6 +246,45 @@ static void read_account_headers(struct rules_loader *l, const struct yaml_node 
             diag_error(l->d, yaml_place(nodes[i]), "this is no header field name");
 }
 
+/* HTTP/2 and TLS inside an upgraded connection would be calls that no rule sees. */
+static bool carries_calls(struct span protocol)
+{
+    static const char *const names[] = {"h2c", "h2", "http", "tls", "connect-udp", NULL};
+
+    for (unsigned i = 0; names[i]; i++)
+        if (span_ieq(protocol, span_cstr(names[i])))
+            return true;
+    return false;
+}
+
+static void read_upgrade(struct rules_loader *l, const struct yaml_node *n,
+                         struct rules_connection *c)
+{
+    const struct yaml_node **nodes;
+    struct span *names;
+
+    c->upgrade_idle_ns = UPGRADE_IDLE_NS;
+    if (!yaml_get(n, "upgrade")) {
+        if (yaml_get(n, "upgrade_idle"))
+            diag_error(l->d, rules_key_place(n, "upgrade_idle"),
+                       "`upgrade_idle` belongs to `upgrade`");
+        return;
+    }
+    rules_read_texts(l, n, "upgrade", false, true, &names, &nodes, &c->nupgrade);
+    c->upgrade = names;
+    for (unsigned i = 0; i < c->nupgrade; i++) {
+        if (names[i].n && !rules_is_token(names[i]))
+            diag_error(l->d, yaml_place(nodes[i]), "this is no protocol name, as websocket is one");
+        else if (carries_calls(names[i]))
+            diag_error(l->d, yaml_place(nodes[i]),
+                       "calls inside `%.*s` would pass unjudged; it cannot be allowed",
+                       SPAN_ARG(names[i]));
+    }
+    if (yaml_read_duration(n, "upgrade_idle", false, &c->upgrade_idle_ns, l->d) &&
+        (c->upgrade_idle_ns < NS_IN_S || c->upgrade_idle_ns > UPGRADE_IDLE_MAX_NS))
+        diag_error(l->d, yaml_place(yaml_get(n, "upgrade_idle")), "an idle time is from 1s to 24h");
+}
+
 /* --------------------------------------------------------------- functions */
 
 static struct rules_pending_function *
@@ -352,6 +394,7 @@ static void read_connection(struct rules_loader *l, const struct yaml_node *key,
     read_identify(l, n, &c->pub);
     read_credential(l, yaml_get(n, "credential"), &c->pub);
     read_account_headers(l, n, &c->pub);
+    read_upgrade(l, n, &c->pub);
     read_sizes(l, n, &c->pub);
     read_functions(l, yaml_get(n, "functions"), c);
 }

@@ -1,5 +1,6 @@
 """Integration tests: root, network namespaces, real peers. One lab serves a whole file unless a test
 needs its own. Options: --build DIR (build), --sanitized (the build has ASan: smaller sizes), --driver NAME."""
+import contextlib
 import os
 import sys
 
@@ -9,6 +10,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, os.path.join(ROOT, "tools"))
 
 from lab import lab as lab_module  # noqa: E402
+from lab.scenarios import SPECIAL, wait_for  # noqa: E402
 
 # A sanitizer's complaint must be seen, and must fail the test that made it.
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -43,12 +45,33 @@ def check_log(lab):
         assert word not in log, log[-6000:]
 
 
+@contextlib.contextmanager
+def checked(lab):
+    """Whatever the tests did to it, it must still be there, without a complaint, and end in order."""
+    yield lab
+    assert lab.turnpike.poll() is None, "turnpike has ended by itself:\n" + lab.log_tail()
+    check_log(lab)
+    code = lab.stop_turnpike()
+    assert code == 0, f"turnpike ended with {code} on SIGTERM:\n" + lab.log_tail()
+    check_log(lab)
+
+
+@contextlib.contextmanager
+def rude_lab(make_lab, suffix):
+    """A lab in which special.payments.test is the rude vendor."""
+    with make_lab(name=os.environ.get("TURNPIKE_LAB", "tp") + suffix) as lab:
+        polite = next(p for p in lab.processes if "10.20.0.11" in p.args)
+        polite.terminate()
+        polite.wait(10)
+        lab.spawn(lab.vendor, "/usr/bin/python3", os.path.join(HERE, "rude_vendor.py"),
+                  "10.20.0.11", "443", lab.path("special.pem"), lab.path("special.key"),
+                  lab.path("rude.log"), log="rude.err")
+        wait_for("the rude vendor", lambda: lab.curl(f"{SPECIAL}/v1/ok").status == 200)
+        with checked(lab):
+            yield lab
+
+
 @pytest.fixture(scope="module")
 def lab(make_lab):
-    with make_lab() as lab:
+    with make_lab() as lab, checked(lab):
         yield lab
-        assert lab.turnpike.poll() is None, "turnpike has ended by itself:\n" + lab.log_tail()
-        check_log(lab)
-        code = lab.stop_turnpike()
-        assert code == 0, f"turnpike ended with {code} on SIGTERM:\n" + lab.log_tail()
-        check_log(lab)

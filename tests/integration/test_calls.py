@@ -6,9 +6,8 @@ import time
 
 import pytest
 
+from conftest import rude_lab
 from lab.scenarios import API, SPECIAL, wait_for
-
-HERE = os.path.dirname(os.path.abspath(__file__))
 
 # Runs in the caller's namespace: each line of `spec["calls"]` is one connection that sends some
 # pieces, waits, and leaves with a FIN or a reset.
@@ -45,20 +44,8 @@ print(len(left))
 
 @pytest.fixture(scope="module")
 def lab(make_lab):
-    from conftest import check_log
-    with make_lab(name=os.environ.get("TURNPIKE_LAB", "tp") + "r") as lab:
-        polite = next(p for p in lab.processes if "10.20.0.11" in p.args)
-        polite.terminate()
-        polite.wait(10)
-        lab.spawn(lab.vendor, "/usr/bin/python3", os.path.join(HERE, "rude_vendor.py"),
-                  "10.20.0.11", "443", lab.path("special.pem"), lab.path("special.key"),
-                  lab.path("rude.log"), log="rude.err")
-        wait_for("the rude vendor", lambda: lab.curl(f"{SPECIAL}/v1/ok").status == 200)
+    with rude_lab(make_lab, "r") as lab:
         yield lab
-        assert lab.turnpike.poll() is None, "turnpike has ended by itself:\n" + lab.log_tail()
-        check_log(lab)
-        assert lab.stop_turnpike() == 0, lab.log_tail()
-        check_log(lab)
 
 
 def worker(lab):

@@ -6,11 +6,9 @@ usage: vendor.py ADDRESS PORT CERTIFICATE KEY LOG
 Each request's head and body length go to LOG as one JSON line before it is answered.
 """
 import json
-import socket
-import ssl
-import sys
-import threading
 import time
+
+import serving
 
 CARD = "4242424242424242"
 
@@ -122,43 +120,19 @@ ROUTES = {"/v1/special/split": split_card, "/v1/special/cards": cards, "/v1/spec
           "/v1/special/events": events}
 
 
-def serve(raw, context, log, lock):
-    try:
-        raw.settimeout(30)
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        conn = context.wrap_socket(raw, server_side=True)
-        while True:
-            request = read_request(conn)
-            if request is None:
-                break
-            method, target, fields, body = request
-            with lock:
-                log.write(json.dumps({"method": method, "target": target, "fields": fields,
-                                      "body": body.decode("latin-1")[:65536]}) + "\n")
-                log.flush()
-            answer = ROUTES.get(target.split("?")[0])
-            if answer is None:
-                conn.sendall(whole(json.dumps({"ok": True, "method": method, "target": target,
-                                               "length": len(body)})))
-            elif answer(conn, fields) is False:
-                break
-        conn.unwrap()
-    except (OSError, ssl.SSLError):
-        pass
-    finally:
-        raw.close()
-
-
-def main():
-    address, port, certificate, key, log_path = sys.argv[1:6]
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    log, lock = open(log_path, "a"), threading.Lock()
-    listener = socket.create_server((address, int(port)), backlog=256)
-    while True:
-        raw, _ = listener.accept()
-        threading.Thread(target=serve, args=(raw, context, log, lock), daemon=True).start()
+def handle(conn, log):
+    while (request := read_request(conn)) is not None:
+        method, target, fields, body = request
+        log.write({"method": method, "target": target, "fields": fields,
+                   "body": body.decode("latin-1")[:65536]})
+        answer = ROUTES.get(target.split("?")[0])
+        if answer is None:
+            conn.sendall(whole(json.dumps({"ok": True, "method": method, "target": target,
+                                           "length": len(body)})))
+        elif answer(conn, fields) is False:
+            break
+    conn.unwrap()
 
 
 if __name__ == "__main__":
-    main()
+    serving.serve(handle)

@@ -73,6 +73,11 @@ static const struct row rows[] = {
     {CONNECTION("    inspect: {request: 1, answer: 1MiB}\n"), 4, 27, "answer"},
     {CONNECTION("    capture: 17KiB\n"), 4, 14, "at most 16KiB"},
     {CONNECTION("    port: 0\n"), 4, 11, "port"},
+    {CONNECTION("    upgrade: [web socket]\n"), 4, 15, "no protocol name"},
+    {CONNECTION("    upgrade: [websocket, H2C]\n"), 4, 26, "unjudged"},
+    {CONNECTION("    upgrade_idle: 1m\n"), 4, 5, "belongs to `upgrade`"},
+    {CONNECTION("    upgrade: websocket\n    upgrade_idle: 25h\n"), 5, 19, "1s to 24h"},
+    {CONNECTION("    upgrade: websocket\n    upgrade_idle: 999ms\n"), 5, 19, "1s to 24h"},
     {CONNECTION("    port: 65536\n"), 4, 11, "port"},
     /* functions */
     {CONNECTION("    functions: {unlisted: GET /}\n"), 4, 17, "choose another"},
@@ -361,6 +366,8 @@ static void a_connection_as_written(void **state)
                                    "    inspect: {request: 2MiB}\n"
                                    "    capture: 4KiB\n"
                                    "    port: 8443\n"
+                                   "    upgrade: [websocket, other]\n"
+                                   "    upgrade_idle: 90s\n"
                                    "  plain: {hosts: [plain.example]}\n");
     const struct rules_connection *c = rules_connection_for(s, SPAN_LIT("files.stripe.com")),
                                   *p = rules_connection_for(s, SPAN_LIT("plain.example"));
@@ -382,6 +389,10 @@ static void a_connection_as_written(void **state)
     assert_int_equal(c->capture, 4096);
     assert_int_equal(c->port, 8443);
     assert_true(c->unlisted->unlisted);
+    assert_int_equal(c->nupgrade, 2);
+    assert_true(span_eq(c->upgrade[1], SPAN_LIT("other")));
+    assert_int_equal(c->upgrade_idle_ns, 90 * NS_IN_S);
+    assert_int_equal(p->nupgrade, 0);
     assert_int_equal(p->port, 443);
     assert_int_equal(p->inspect_request, 1 << 20);
     assert_int_equal(p->errors, RULES_ERRORS_PROBLEM);
