@@ -68,8 +68,10 @@ struct net *net_new(struct net_ports *ports, unsigned worker, const struct net_c
         set_face(&n->face[s], &ports->port[s], &c->side[s], worker);
     set_rules(n, c);
     n->neighbours = neigh_table_new(n, now_us);
-    if (!n->neighbours) {
-        rte_free(n);
+    if (ports->workers > 1)
+        n->mesh = mesh_new(&ports->mesh, worker, ports->port);
+    if (!n->neighbours || (ports->workers > 1 && !n->mesh)) {
+        net_delete(n);
         return NULL;
     }
     return n;
@@ -80,6 +82,7 @@ void net_delete(struct net *n)
     if (!n)
         return;
     neigh_table_delete(n->neighbours);
+    mesh_delete(n->mesh);
     for (unsigned s = 0; s < NET_SIDES; s++) {
         struct net_txq *q = &n->face[s].tx;
 
@@ -102,7 +105,8 @@ static unsigned poll_side(struct net *n, enum net_side side)
         rte_prefetch0(rte_pktmbuf_mtod(m[i], const void *));
     for (uint16_t i = 0; i < got; i++) {
         bytes += m[i]->pkt_len;
-        net_input(n, side, m[i]);
+        if (!n->mesh || !mesh_pass(n, side, m[i]))
+            net_input(n, side, m[i]);
     }
     counter_add(&n->count.rx_packets, got);
     counter_add(&n->count.rx_bytes, bytes);
@@ -111,8 +115,11 @@ static unsigned poll_side(struct net *n, enum net_side side)
 
 unsigned net_poll(struct net *n, uint64_t now_us)
 {
+    unsigned got;
+
     n->now = now_us;
-    return poll_side(n, NET_INSIDE) + poll_side(n, NET_OUTSIDE);
+    got = poll_side(n, NET_INSIDE) + poll_side(n, NET_OUTSIDE);
+    return n->mesh ? got + mesh_exchange(n) : got;
 }
 
 void net_tick(struct net *n, uint64_t now_us)

@@ -136,11 +136,14 @@ bool net_port_find(struct net_ports *ports, enum net_side side, const struct net
         return false;
     }
     if (info.max_rx_queues < p->workers || info.max_tx_queues < p->workers) {
-        log_error("net", "%s: %s has %u queues, %u workers need one each", side_name[side], c->port,
-                  RTE_MIN(info.max_rx_queues, info.max_tx_queues), p->workers);
+        log_error("net",
+                  "%s: %s has %u receive and %u transmit queues; %u workers need one of each",
+                  side_name[side], c->port, info.max_rx_queues, info.max_tx_queues, p->workers);
         return false;
     }
     read_limits(port, &info, p->driver);
+    if (p->workers > 1)
+        rss_limits(port, &info, p->driver);
     own_mac(port, p->driver);
     return true;
 }
@@ -168,7 +171,13 @@ static int start(struct net_ports *ports, struct net_port *port, const struct ne
 
     if (port->scatter && port->mtu + RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN > room)
         conf.rxmode.offloads |= RTE_ETH_RX_OFFLOAD_SCATTER;
+    rss_configure(port, &conf);
     err = rte_eth_dev_configure(port->id, queues, queues, &conf);
+    if (err && port->rss) { /* it says that it could hash, and does not take how */
+        port->rss = 0;
+        conf.rxmode.mq_mode = RTE_ETH_MQ_RX_NONE;
+        err = rte_eth_dev_configure(port->id, queues, queues, &conf);
+    }
     if (!err)
         err = set_mtu(port);
     if (!err)
@@ -193,10 +202,14 @@ bool net_port_start(struct net_ports *ports, enum net_side side, const struct ne
         log_error("net", "%s: port does not start: %s", side_name[side], strerror(-err));
         return false;
     }
+    rss_started(port, p->workers);
     rte_ether_format_addr(mac, sizeof(mac), &port->mac);
     log_info("net", "%s: %s, driver %s, mtu %u, checksums %s, chains of %u", side_name[side], mac,
              p->driver, port->mtu,
              port->tx_offloads & RTE_ETH_TX_OFFLOAD_TCP_CKSUM ? "by the port" : "in software",
              port->max_segs);
+    if (p->workers > 1)
+        log_info("net", "%s: connections are spread over %u workers %s", side_name[side],
+                 p->workers, port->steer.in_port ? "by the port" : "in software");
     return true;
 }

@@ -81,19 +81,22 @@ static struct place place_of(const struct yaml_node *root, const char *key)
 /* Numbers that are good alone may not fit together. */
 static void check_sums(const struct yaml_node *n, const struct net_profile *p, struct diags *d)
 {
-    unsigned least = 2 * (p->rx_ring + p->tx_ring) + 1024;
+    unsigned others = p->workers - 1; /* each holds some of ours: on the way, and in its cache */
+    unsigned least = 2 * (p->rx_ring + p->tx_ring) + 1024 + others * (MESH_SLOTS + 512);
     uint64_t room = (p->mtu > NET_DATA_ROOM - 26 ? p->mtu : 0) + MBUF_BYTES;
-    uint64_t need = (((uint64_t)p->mbufs * p->workers * room) >> 20) + MEMORY_SPARE;
+    uint64_t rings = (uint64_t)p->workers * others * MESH_SLOTS * MESH_SLOT_BYTES;
+    uint64_t need = (((uint64_t)p->mbufs * p->workers * room + rings) >> 20) + MEMORY_SPARE;
 
     if (p->mbufs < least)
         diag_error(d, place_of(n, "mbufs"),
-                   "%u mbufs are too few: rings of both ports hold up to %u, and some are on the "
-                   "way; write %u or more",
+                   "%u mbufs are too few: rings hold up to %u, and some are on the way; write %u "
+                   "or more",
                    p->mbufs, least - 1024, least);
     if (p->memory_mib < need)
         diag_error(d, place_of(n, "memory_mib"),
-                   "memory_mib %u is too little for %u mbufs a worker; write %llu or more",
-                   p->memory_mib, p->mbufs, (unsigned long long)need);
+                   "memory_mib %u is too little for %u mbufs a worker and %u worker(s); write %llu "
+                   "or more",
+                   p->memory_mib, p->mbufs, p->workers, (unsigned long long)need);
 }
 
 static void read_profile(const struct yaml_node *n, struct net_profile *p, struct diags *d)
@@ -104,7 +107,7 @@ static void read_profile(const struct yaml_node *n, struct net_profile *p, struc
     read_driver(n, p, d);
     read_name(n, "name", p->name, sizeof(p->name), d);
     read_name(n, "devargs", p->devargs, sizeof(p->devargs), d);
-    read_number(n, "workers", 1, 1, &p->workers, d);
+    read_number(n, "workers", 1, NET_WORKERS_MAX, &p->workers, d);
     read_number(n, "first_core", 0, 1023, &p->first_core, d);
     read_number(n, "rx_ring", 64, 16384, &p->rx_ring, d);
     read_number(n, "tx_ring", 64, 16384, &p->tx_ring, d);

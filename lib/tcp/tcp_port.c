@@ -32,6 +32,12 @@ uint32_t ts_offset_of(const struct tcp *t, const struct tcp_key *key)
     return (uint32_t)key_siphash(t->key_ts, key);
 }
 
+static bool reaches_us(const struct tcp *t, const struct tcp_key *k)
+{
+    return !t->lower.reaches ||
+           t->lower.reaches(t->lower.ctx, k->side, &k->local, &k->remote, k->lport, k->rport);
+}
+
 /* RFC 6056 3.3.3: an offset by destination and a counter; used 4-tuples are passed over. The
  * number of tries is bounded, so that ports all but spent cost no more than a refusal. */
 bool port_choose(struct tcp *t, struct tcp_key *key, uint32_t *hash)
@@ -43,6 +49,8 @@ bool port_choose(struct tcp *t, struct tcp_key *key, uint32_t *hash)
     offset = (uint32_t)key_siphash(t->key_port, key) % range;
     for (unsigned i = 0; i < TCP_PORT_TRIES; i++) {
         key->lport = (uint16_t)(TCP_PORT_LOW + (offset + t->next_port++) % range);
+        if (!reaches_us(t, key))
+            continue;
         *hash = key_hash(t, key);
         if (!table_find(t, key, *hash))
             return true;
