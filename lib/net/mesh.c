@@ -13,10 +13,15 @@ enum {
 };
 
 /* What travels. */
+enum mesh_kind {
+    MESH_RECEIVED, /* a frame that the other worker owns */
+    MESH_LEARN,    /* a copy: to be learnt from, not answered */
+    MESH_SEND,     /* a whole frame for a port that we have no queue of */
+};
+
 struct mesh_item {
     struct rte_mbuf *m;
-    uint32_t side;
-    uint32_t learn; /* a copy: to be learnt from, not answered */
+    uint32_t side, kind;
 };
 _Static_assert(sizeof(struct mesh_item) == MESH_SLOT_BYTES, "the size of a slot");
 
@@ -125,7 +130,7 @@ static void teach(struct net *n, enum net_side side, struct rte_mbuf *m)
     uint32_t len = RTE_MIN(m->pkt_len, (uint32_t)LEARN_BYTES);
 
     for (unsigned w = 0; w < x->workers; w++) {
-        struct mesh_item it = {.side = side, .learn = 1};
+        struct mesh_item it = {.side = side, .kind = MESH_LEARN};
 
         if (w == x->self)
             continue;
@@ -214,11 +219,29 @@ bool mesh_pass(struct net *n, enum net_side side, struct rte_mbuf *m)
     return true;
 }
 
+unsigned mesh_hand_over(struct net *n, const struct net_face *f, struct rte_mbuf *const *m,
+                        unsigned count)
+{
+    uint32_t side = f == &n->face[NET_INSIDE] ? NET_INSIDE : NET_OUTSIDE;
+    struct mesh_item it[NET_BURST];
+    unsigned sent;
+
+    for (unsigned i = 0; i < count; i++)
+        it[i] = (struct mesh_item){.m = m[i], .side = side, .kind = MESH_SEND};
+    sent = rte_ring_sp_enqueue_burst_elem(n->mesh->to[f->via], it, sizeof(it[0]), count, NULL);
+    counter_add(&n->count.tx_handed_over, sent);
+    return sent;
+}
+
 /* ---------------------------------------------------------------------- in */
 
 static void handle(struct net *n, const struct mesh_item *it)
 {
-    n->learning = it->learn;
+    if (it->kind == MESH_SEND) {
+        net_tx(n, it->side, it->m);
+        return;
+    }
+    n->learning = it->kind == MESH_LEARN;
     net_input(n, it->side, it->m);
     n->learning = false;
 }

@@ -27,6 +27,8 @@ static void set_face(struct net_face *f, const struct net_port *port,
 
     f->port = port->id;
     f->queue = (uint16_t)worker;
+    f->has_queue = worker < port->queues;
+    f->via = (uint8_t)(worker % port->queues);
     f->mtu = port->mtu;
     f->mac = port->mac;
     f->tx_cksum = (port->tx_offloads & cksum) == cksum;
@@ -96,7 +98,7 @@ static unsigned poll_side(struct net *n, enum net_side side)
 {
     const struct net_face *f = &n->face[side];
     struct rte_mbuf *m[NET_BURST];
-    uint16_t got = rte_eth_rx_burst(f->port, f->queue, m, NET_BURST);
+    uint16_t got = f->has_queue ? rte_eth_rx_burst(f->port, f->queue, m, NET_BURST) : 0;
     uint64_t bytes = 0;
 
     if (got == 0)

@@ -79,7 +79,8 @@ struct net_profile {
     char name[32];
     char driver[32];           /* "af_packet", "af_xdp", "tap", "memif", "ring", or "pci" */
     char devargs[256];         /* appended to the vdev's own, may be empty */
-    unsigned workers;          /* worker lcores = queue pairs */
+    unsigned workers;          /* worker lcores */
+    unsigned queues;           /* queue pairs of a port that are used; at most one a worker */
     unsigned first_core;       /* control runs here, workers on the cores after it (wrapping) */
     unsigned rx_ring, tx_ring; /* descriptors a queue */
     unsigned mtu;
@@ -104,9 +105,10 @@ int net_eal_args(const struct net_profile *p, const struct net_config *c, struct
 
 struct net_ports;
 
-/* Configures and starts both ports (one queue pair a worker) after rte_eal_init; with several
- * workers also what spreads connections over them: the port itself where it can, else the workers
- * among themselves (counter `respread`). NULL after a logged error. Control thread. */
+/* Configures and starts both ports after rte_eal_init: a queue pair for each worker, or for the
+ * first of them if the port has not so many; the others send through those. With several workers
+ * also what spreads connections over them: the port itself where it can, else the workers among
+ * themselves (counter `respread`). NULL after a logged error. Control thread. */
 struct net_ports *net_ports_open(const struct net_profile *p, const struct net_config *c);
 void net_ports_close(struct net_ports *ports);
 struct rte_mempool *net_ports_pool(const struct net_ports *ports, unsigned worker);
@@ -153,7 +155,7 @@ struct net_upcalls {
     X(drop_icmp_bad) X(drop_icmp_other) X(drop_too_big) X(drop_no_mbuf) X(drop_tx_full)           \
     X(drop_tx_refused) X(arp_received) X(arp_requests_sent) X(arp_replies_sent)                   \
     X(icmp_echo_replies) X(icmp_errors_received) X(icmp_errors_sent) X(icmp_errors_limited)       \
-    X(passed) X(respread) X(drop_spread_full)
+    X(passed) X(respread) X(tx_handed_over) X(drop_spread_full)
 /* clang-format on */
 
 struct net_counters {

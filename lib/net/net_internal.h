@@ -32,6 +32,7 @@ struct net_port {
     struct rte_ether_addr mac; /* ours on this wire */
     uint64_t rx_offloads, tx_offloads;
     uint16_t max_segs; /* longest chain that it sends; 1: none */
+    uint16_t queues;   /* pairs in use; worker i has pair i */
     bool open;         /* rte_eth_dev_close is owed */
     bool scatter;      /* can spread a received packet over several mbufs */
     uint64_t rss;      /* of RTE_ETH_RSS_*, what it can hash for us; 0: it cannot spread */
@@ -126,6 +127,8 @@ struct net_txq {
 
 struct net_face {
     uint16_t port, queue;
+    bool has_queue; /* else the worker `via` sends for us, and passes on what comes for us */
+    uint8_t via;
     uint16_t mtu;
     uint16_t max_segs; /* longest chain that the port takes; 1: none */
     bool tx_cksum;     /* the port fills in IPv4 and TCP checksums */

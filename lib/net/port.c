@@ -51,13 +51,13 @@ static bool make_ring_port(struct net_ports *ports, enum net_side side, const st
     struct rte_ring **rx = ports->ring[side][0], **tx = ports->ring[side][1];
     int made;
 
-    for (unsigned q = 0; q < p->workers; q++) {
+    for (unsigned q = 0; q < p->queues; q++) {
         rx[q] = make_ring(port, "rx", q, p->rx_ring);
         tx[q] = make_ring(port, "tx", q, p->tx_ring);
         if (!rx[q] || !tx[q])
             return false;
     }
-    made = rte_eth_from_rings(port, rx, p->workers, tx, p->workers, 0);
+    made = rte_eth_from_rings(port, rx, p->queues, tx, p->queues, 0);
     if (made < 0)
         return false;
     *id = (uint16_t)made;
@@ -135,10 +135,9 @@ bool net_port_find(struct net_ports *ports, enum net_side side, const struct net
         log_error("net", "%s: %s: %s", side_name[side], c->port, strerror(-err));
         return false;
     }
-    if (info.max_rx_queues < p->workers || info.max_tx_queues < p->workers) {
-        log_error("net",
-                  "%s: %s has %u receive and %u transmit queues; %u workers need one of each",
-                  side_name[side], c->port, info.max_rx_queues, info.max_tx_queues, p->workers);
+    port->queues = (uint16_t)RTE_MIN(p->queues, RTE_MIN(info.max_rx_queues, info.max_tx_queues));
+    if (port->queues == 0) {
+        log_error("net", "%s: %s has no queues", side_name[side], c->port);
         return false;
     }
     read_limits(port, &info, p->driver);
@@ -165,7 +164,7 @@ static int start(struct net_ports *ports, struct net_port *port, const struct ne
 {
     struct rte_eth_conf conf = {.rxmode.offloads = port->rx_offloads,
                                 .txmode.offloads = port->tx_offloads};
-    uint16_t rx = (uint16_t)p->rx_ring, tx = (uint16_t)p->tx_ring, queues = (uint16_t)p->workers;
+    uint16_t rx = (uint16_t)p->rx_ring, tx = (uint16_t)p->tx_ring, queues = port->queues;
     int room = rte_pktmbuf_data_room_size(ports->pool[0]) - RTE_PKTMBUF_HEADROOM;
     int err;
 
@@ -209,7 +208,7 @@ bool net_port_start(struct net_ports *ports, enum net_side side, const struct ne
              port->tx_offloads & RTE_ETH_TX_OFFLOAD_TCP_CKSUM ? "by the port" : "in software",
              port->max_segs);
     if (p->workers > 1)
-        log_info("net", "%s: connections are spread over %u workers %s", side_name[side],
-                 p->workers, port->steer.in_port ? "by the port" : "in software");
+        log_info("net", "%s: %u queues for %u workers, connections are spread %s", side_name[side],
+                 port->queues, p->workers, port->steer.in_port ? "by the port" : "in software");
     return true;
 }

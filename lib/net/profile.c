@@ -7,9 +7,9 @@
 #define MBUF_BYTES   2560u
 #define MEMORY_SPARE 32u /* MiB: rings, tables, what drivers take */
 
-static const char *const known[] = {"name",      "driver",  "devargs", "workers", "first_core",
-                                    "rx_ring",   "tx_ring", "mtu",     "mbufs",   "memory_mib",
-                                    "hugepages", "idle",    NULL};
+static const char *const known[] = {"name",       "driver",    "devargs", "workers", "queues",
+                                    "first_core", "rx_ring",   "tx_ring", "mtu",     "mbufs",
+                                    "memory_mib", "hugepages", "idle",    NULL};
 static const char *const driver_names[] = {"af_packet", "af_xdp", "tap", "memif",
                                            "ring",      "pci",    NULL};
 static const char *const idle_names[] = {"adaptive", "poll", NULL};
@@ -17,6 +17,7 @@ static const char *const idle_names[] = {"adaptive", "poll", NULL};
 static void defaults(struct net_profile *p)
 {
     *p = (struct net_profile){.workers = 1,
+                              .queues = 1,
                               .rx_ring = 1024,
                               .tx_ring = 1024,
                               .mtu = 1500,
@@ -108,6 +109,8 @@ static void read_profile(const struct yaml_node *n, struct net_profile *p, struc
     read_name(n, "name", p->name, sizeof(p->name), d);
     read_name(n, "devargs", p->devargs, sizeof(p->devargs), d);
     read_number(n, "workers", 1, NET_WORKERS_MAX, &p->workers, d);
+    p->queues = p->workers;
+    read_number(n, "queues", 1, p->workers, &p->queues, d);
     read_number(n, "first_core", 0, 1023, &p->first_core, d);
     read_number(n, "rx_ring", 64, 16384, &p->rx_ring, d);
     read_number(n, "tx_ring", 64, 16384, &p->tx_ring, d);

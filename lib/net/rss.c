@@ -54,7 +54,7 @@ static bool set_reta(const struct net_port *port)
         struct rte_eth_rss_reta_entry64 *group = &reta[i / RTE_ETH_RETA_GROUP_SIZE];
 
         group->mask |= (uint64_t)1 << (i % RTE_ETH_RETA_GROUP_SIZE);
-        group->reta[i % RTE_ETH_RETA_GROUP_SIZE] = port->steer.queue[i];
+        group->reta[i % RTE_ETH_RETA_GROUP_SIZE] = port->steer.queue[i] % port->queues;
     }
     return rte_eth_dev_rss_reta_update(port->id, reta, port->reta_size) == 0;
 }

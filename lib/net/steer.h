@@ -21,6 +21,7 @@
 
 #include "net/net.h"
 
+struct net_face;
 struct net_port;
 
 enum {
@@ -94,6 +95,9 @@ void mesh_delete(struct mesh *x);
 /* Passes on what another worker owns: true, and the packet is no longer the caller's. False: it is
  * the caller's to handle. A frame that all must hear of is copied to the others, too. */
 bool mesh_pass(struct net *n, enum net_side side, struct rte_mbuf *m);
+/* Frames for the worker that has a queue of the face's port: how many of them went. */
+unsigned mesh_hand_over(struct net *n, const struct net_face *f, struct rte_mbuf *const *m,
+                        unsigned count);
 /* Sends off what has been passed on and handles what others have passed to us. Once a loop; returns
  * how many packets came. */
 unsigned mesh_exchange(struct net *n);

@@ -66,14 +66,14 @@ class Answer:
 
 class Lab:
     def __init__(self, name=None, driver="af_packet", build=None, directory=None, progress=None,
-                 wrapper=(), environment=None, audit_mib=None, workers=1):
+                 wrapper=(), environment=None, audit_mib=None, workers=1, queues=None):
         self.name = name or os.environ.get("TURNPIKE_LAB", "tp")  # so that several run at once
         self.driver = driver
         self.build = build or os.path.join(ROOT, "build")
         self.dir = directory or tempfile.mkdtemp(prefix=f"{self.name}-lab-")
         self.progress = progress or (lambda text: None)
         self.wrapper, self.environment = list(wrapper), environment or {}
-        self.audit_mib, self.workers = audit_mib, workers
+        self.audit_mib, self.workers, self.queues = audit_mib, workers, queues or workers
         self.processes, self.turnpike = [], None
         self.started = 0
         self.caller, self.box, self.vendor = (f"{self.name}-{part}" for part in ("caller", "box", "vendor"))
@@ -92,9 +92,8 @@ class Lab:
             self.sh(ns, "sysctl -qw net.ipv6.conf.all.disable_ipv6=1 "
                         "net.ipv6.conf.default.disable_ipv6=1; ip link set lo up")
         for ns, end, box_end in ((self.caller, "c0", "in0"), (self.vendor, "v0", "out0")):
-            queues = ("numtxqueues", str(self.workers), "numrxqueues", str(self.workers))
-            run("ip", "-n", ns, "link", "add", end, *queues, "type", "veth", "peer", "name", box_end,
-                *queues, "netns", self.box)
+            run("ip", "-n", ns, "link", "add", end, "type", "veth", "peer", "name", box_end,
+                "netns", self.box)
             run("ip", "-n", ns, "link", "set", end, "up")
             run("ip", "-n", self.box, "link", "set", box_end, "up")
             for n, i in ((ns, end), (self.box, box_end)):
@@ -163,7 +162,7 @@ class Lab:
     def _config(self):
         with open(os.path.join(ROOT, "drivers-config", f"{self.driver}.yaml")) as f:
             profile = f.read()
-        profile = re.sub(r"(?m)^workers: .*", f"workers: {self.workers}", profile)
+        profile = re.sub(r"(?m)^workers: .*", f"workers: {self.workers}\nqueues: {self.queues}", profile)
         profile = re.sub(r"(?m)^memory_mib: .*", f"memory_mib: {128 * (self.workers + 1)}", profile)
         pki.write(self.path("profile.yaml"), profile, 0o644)
         text = f"""# Written by the lab.
