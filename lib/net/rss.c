@@ -32,11 +32,15 @@ void rss_configure(const struct net_port *port, struct rte_eth_conf *conf)
                                   .rss_hf = port->rss};
 }
 
-/* Some drivers keep a key of their own, whatever they are told. */
+/* Some drivers take the key only now, some keep one of their own whatever they are told: what the
+ * port says in the end is what counts. */
 static size_t key_in_use(const struct net_port *port, uint8_t key[STEER_KEY_MAX])
 {
-    struct rte_eth_rss_conf conf = {.rss_key = key, .rss_key_len = port->rss_key_len};
+    struct rte_eth_rss_conf conf = {
+        .rss_key = key, .rss_key_len = port->rss_key_len, .rss_hf = port->rss};
 
+    memcpy(key, steer_key, STEER_KEY_MAX);
+    rte_eth_dev_rss_hash_update(port->id, &conf);
     memset(key, 0, STEER_KEY_MAX);
     if (rte_eth_dev_rss_hash_conf_get(port->id, &conf) == 0)
         for (unsigned i = 0; i < STEER_KEY_LEAST; i++)
