@@ -49,9 +49,11 @@ struct app_worker {
     struct call_worker *call;
     const _Atomic bool *stop;
     uint64_t announce_at;
-    unsigned announced; /* how often our addresses have been announced */
-    uint64_t now_us;    /* of this loop */
-    _Atomic bool done;  /* drained and left its loop */
+    unsigned announced;       /* how often our addresses have been announced */
+    uint64_t now_us;          /* of this loop */
+    struct app_worker *peers; /* all workers, this one too */
+    unsigned npeers;
+    _Atomic bool drained __attribute__((aligned(64))); /* no call in progress; read by the peers */
 };
 
 /* Makes everything that the worker owns; on the main lcore, before it starts. */

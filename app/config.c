@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#define WORKER_MEMORY_LEAST ((size_t)16 << 20)
+
 /* ----------------------------------------------------------------------- paths */
 
 /* A path as written, made relative to the directory of the file that says it. */
@@ -273,6 +275,19 @@ static void read_limits(const struct yaml_node *root, struct call_limits *l, str
     }
 }
 
+/* Each worker gets an equal part of the limits, and must be able to work with it. */
+static void check_shares(const struct yaml_node *root, const struct app_config *c, struct diags *d)
+{
+    const struct yaml_node *n = yaml_get(root, "limits");
+    size_t least = WORKER_MEMORY_LEAST * c->profile.workers;
+
+    if (c->limits.memory < least)
+        diag_error(d, yaml_place(n ? n : root),
+                   "limits.memory is shared by %u workers, which need %zuMiB each; write %zuMiB or "
+                   "more",
+                   c->profile.workers, WORKER_MEMORY_LEAST >> 20, least >> 20);
+}
+
 static void read_names(const char *file, const struct yaml_node *root, struct app_config *c,
                        struct diags *d)
 {
@@ -324,8 +339,7 @@ bool app_config_load(const char *path, struct app_config *c, struct diags *d)
     read_audit(path, root, c, d);
     read_limits(root, &c->limits, d);
     read_names(path, root, c, d);
-    if (profile && c->profile.workers > 1)
-        diag_error(d, place_of_file(profile), "this version runs one worker; write workers: 1");
+    check_shares(root, c, d);
     return d->errors == 0;
 }
 

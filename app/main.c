@@ -239,6 +239,17 @@ static struct rte_ring *make_ring(const char *what, unsigned worker)
                                 RING_F_SP_ENQ | RING_F_SC_DEQ);
 }
 
+/* The limits in turnpike.yaml are those of the whole appliance. */
+static struct call_limits worker_share(const struct call_limits *all, unsigned workers)
+{
+    struct call_limits l = *all;
+
+    l.max_callers = (all->max_callers + workers - 1) / workers;
+    l.max_vendors = (all->max_vendors + workers - 1) / workers;
+    l.memory = all->memory / workers;
+    return l;
+}
+
 static bool start_worker(struct appliance *a, unsigned i, const uint8_t boot[8])
 {
     struct app_worker *w = &a->workers[i];
@@ -253,9 +264,11 @@ static bool start_worker(struct appliance *a, unsigned i, const uint8_t boot[8])
     w->config = &a->config;
     w->ports = a->ports;
     w->stop = &a->stop_workers;
+    w->peers = a->workers;
+    w->npeers = a->nworkers;
     w->call_config = (struct call_config){
         .worker = i,
-        .limits = a->config.limits,
+        .limits = worker_share(&a->config.limits, a->nworkers),
         .generation = &a->generation,
         .tls = a->tls,
         .audit = audit_ring_of(a->audit, i),

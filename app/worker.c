@@ -73,12 +73,20 @@ static void lower_send(void *ctx, enum net_side side, const struct net_addr *src
     net_send_tcp(ctx, side, src, dst, m);
 }
 
+static bool lower_reaches(void *ctx, enum net_side side, const struct net_addr *local,
+                          const struct net_addr *remote, uint16_t lport, uint16_t rport)
+{
+    return net_reaches(ctx, side, local, remote, lport, rport);
+}
+
 static bool make_tcp(struct app_worker *w, uint64_t now_us)
 {
-    const struct call_limits *l = &w->config->limits;
+    const struct call_limits *l = &w->call_config.limits;
     struct tcp_owner owner = call_tcp_owner(w->call);
-    struct tcp_lower lower = {
-        .ctx = w->net, .send = lower_send, .pool = net_ports_pool(w->ports, w->index)};
+    struct tcp_lower lower = {.ctx = w->net,
+                              .send = lower_send,
+                              .reaches = lower_reaches,
+                              .pool = net_ports_pool(w->ports, w->index)};
     struct tcp_config c;
 
     tcp_config_defaults(&c);
@@ -125,7 +133,7 @@ void app_worker_free(struct app_worker *w)
 
 static void announce(struct app_worker *w, uint64_t now_us)
 {
-    if (w->announced == ANNOUNCEMENTS || now_us < w->announce_at)
+    if (w->index != 0 || w->announced == ANNOUNCEMENTS || now_us < w->announce_at)
         return;
     w->announced++;
     w->announce_at = now_us + ANNOUNCE_EVERY_US;
@@ -174,14 +182,24 @@ static void count_cycles(struct call_counters *c, uint64_t from)
     counter_inc(&c->loops_busy);
 }
 
-/* True while the worker must go on: not told to stop, or calls are still in progress. */
+static bool all_drained(const struct app_worker *w)
+{
+    for (unsigned i = 0; i < w->npeers; i++)
+        if (!atomic_load_explicit(&w->peers[i].drained, memory_order_relaxed))
+            return false;
+    return true;
+}
+
+/* True while the worker must go on: not told to stop, or calls are still in progress. Calls of any
+ * worker: segments of another one's connections may come in by this one's queue. */
 static bool keep_on(struct app_worker *w, const struct worker_clock *k, uint64_t *stop_at)
 {
     if (!atomic_load_explicit(w->stop, memory_order_relaxed))
         return true;
     if (*stop_at == 0)
         *stop_at = clock_now(k) + DRAIN_US;
-    return !call_drain(w->call) && clock_now(k) < *stop_at;
+    atomic_store_explicit(&w->drained, call_drain(w->call), memory_order_relaxed);
+    return !all_drained(w) && clock_now(k) < *stop_at;
 }
 
 int app_worker_main(void *arg)
@@ -209,6 +227,5 @@ int app_worker_main(void *arg)
     for (int i = 0; i < 8; i++) /* last FINs and alerts */
         one_loop(w, &k);
     urcu_qsbr_unregister_thread();
-    atomic_store_explicit(&w->done, true, memory_order_release);
     return 0;
 }

@@ -22,7 +22,7 @@
 #include "tls/tls.h"
 #include "vault/vault.h"
 
-#define CALL_WORKERS_MAX 16
+#define CALL_WORKERS_MAX NET_WORKERS_MAX
 
 /* --------------------------------------------------------------- generations */
 

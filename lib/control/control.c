@@ -5,7 +5,7 @@
 
 #include "control/control_internal.h"
 
-enum { TICK_MS = 2 };
+enum { TICK_MS = 2, FROM_ONE_MAX = 1024 /* messages of one worker a loop */ };
 
 static bool send_to_worker(void *ctx, uint32_t worker, const struct hold_message *m)
 {
@@ -40,16 +40,17 @@ struct control *control_new(const struct control_config *config, struct diags *d
     return c;
 }
 
-/* Everything that workers have said since the last look. */
+/* What workers have said since the last look; one that says much keeps no other waiting. */
 static unsigned drain_rings(struct control *c, uint64_t now_ns)
 {
     struct hold_message m;
     unsigned n = 0;
 
     for (unsigned i = 0; i < c->c.workers; i++)
-        while (n < 1024 && rte_ring_sc_dequeue_elem(c->c.from_worker[i], &m, sizeof(m)) == 0) {
+        for (unsigned k = 0; k < FROM_ONE_MAX; k++, n++) {
+            if (rte_ring_sc_dequeue_elem(c->c.from_worker[i], &m, sizeof(m)) != 0)
+                break;
             hold_receive(c->holds, &m, now_ns);
-            n++;
         }
     return n;
 }

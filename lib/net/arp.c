@@ -78,9 +78,11 @@ void net_announce(struct net *n)
 
 static void answer(struct net *n, const struct arp *a)
 {
-    struct rte_mbuf *m =
-        arp_frame(n, a->side, RTE_ARP_OP_REPLY, &a->tpa, &a->hdr->arp_data.arp_sha, &a->spa);
+    struct rte_mbuf *m;
 
+    if (n->learning) /* the worker that received it answers */
+        return;
+    m = arp_frame(n, a->side, RTE_ARP_OP_REPLY, &a->tpa, &a->hdr->arp_data.arp_sha, &a->spa);
     if (!m) {
         counter_inc(&n->count.drop_no_mbuf);
         return;

@@ -128,7 +128,7 @@ static char *af_packet_args(struct arena *mem, const struct net_profile *p, cons
     unsigned block = frame < 4096 ? 4096 : frame, count = RTE_MAX(p->rx_ring, p->tx_ring);
 
     return arena_printf(mem, "iface=%s,qpairs=%u,qdisc_bypass=1,framesz=%u,blocksz=%u,framecnt=%u",
-                        iface, p->workers, frame, block, count);
+                        iface, p->queues, frame, block, count);
 }
 
 /* The device arguments that follow from the profile; the profile's own come after them. */
@@ -138,7 +138,7 @@ static char *own_args(struct arena *mem, const struct net_profile *p, unsigned s
     if (strcmp(p->driver, "af_packet") == 0)
         return af_packet_args(mem, p, port);
     if (strcmp(p->driver, "af_xdp") == 0)
-        return arena_printf(mem, "iface=%s,queue_count=%u", port, p->workers);
+        return arena_printf(mem, "iface=%s,queue_count=%u", port, p->queues);
     if (strcmp(p->driver, "tap") == 0)
         return arena_printf(mem, "iface=%s", port);
     return arena_printf(mem, "id=%u,socket=%s,socket-abstract=no%s", side, port,

@@ -27,6 +27,8 @@ static void set_face(struct net_face *f, const struct net_port *port,
 
     f->port = port->id;
     f->queue = (uint16_t)worker;
+    f->has_queue = worker < port->queues;
+    f->via = (uint8_t)(worker % port->queues);
     f->mtu = port->mtu;
     f->mac = port->mac;
     f->tx_cksum = (port->tx_offloads & cksum) == cksum;
@@ -68,8 +70,10 @@ struct net *net_new(struct net_ports *ports, unsigned worker, const struct net_c
         set_face(&n->face[s], &ports->port[s], &c->side[s], worker);
     set_rules(n, c);
     n->neighbours = neigh_table_new(n, now_us);
-    if (!n->neighbours) {
-        rte_free(n);
+    if (ports->workers > 1)
+        n->mesh = mesh_new(&ports->mesh, worker, ports->port);
+    if (!n->neighbours || (ports->workers > 1 && !n->mesh)) {
+        net_delete(n);
         return NULL;
     }
     return n;
@@ -80,6 +84,7 @@ void net_delete(struct net *n)
     if (!n)
         return;
     neigh_table_delete(n->neighbours);
+    mesh_delete(n->mesh);
     for (unsigned s = 0; s < NET_SIDES; s++) {
         struct net_txq *q = &n->face[s].tx;
 
@@ -93,7 +98,7 @@ static unsigned poll_side(struct net *n, enum net_side side)
 {
     const struct net_face *f = &n->face[side];
     struct rte_mbuf *m[NET_BURST];
-    uint16_t got = rte_eth_rx_burst(f->port, f->queue, m, NET_BURST);
+    uint16_t got = f->has_queue ? rte_eth_rx_burst(f->port, f->queue, m, NET_BURST) : 0;
     uint64_t bytes = 0;
 
     if (got == 0)
@@ -102,7 +107,8 @@ static unsigned poll_side(struct net *n, enum net_side side)
         rte_prefetch0(rte_pktmbuf_mtod(m[i], const void *));
     for (uint16_t i = 0; i < got; i++) {
         bytes += m[i]->pkt_len;
-        net_input(n, side, m[i]);
+        if (!n->mesh || !mesh_pass(n, side, m[i]))
+            net_input(n, side, m[i]);
     }
     counter_add(&n->count.rx_packets, got);
     counter_add(&n->count.rx_bytes, bytes);
@@ -111,8 +117,11 @@ static unsigned poll_side(struct net *n, enum net_side side)
 
 unsigned net_poll(struct net *n, uint64_t now_us)
 {
+    unsigned got;
+
     n->now = now_us;
-    return poll_side(n, NET_INSIDE) + poll_side(n, NET_OUTSIDE);
+    got = poll_side(n, NET_INSIDE) + poll_side(n, NET_OUTSIDE);
+    return n->mesh ? got + mesh_exchange(n) : got;
 }
 
 void net_tick(struct net *n, uint64_t now_us)

@@ -43,6 +43,7 @@ char *net_addr_text(const struct net_addr *a, char out[NET_ADDR_TEXT]); /* retur
 
 enum net_side { NET_INSIDE, NET_OUTSIDE, NET_SIDES };
 
+#define NET_WORKERS_MAX     16
 #define NET_ADDRS_MAX       16
 #define NET_INTERCEPT_MAX   32
 #define NET_PASSTHROUGH_MAX 64
@@ -78,7 +79,8 @@ struct net_profile {
     char name[32];
     char driver[32];           /* "af_packet", "af_xdp", "tap", "memif", "ring", or "pci" */
     char devargs[256];         /* appended to the vdev's own, may be empty */
-    unsigned workers;          /* worker lcores = queue pairs */
+    unsigned workers;          /* worker lcores */
+    unsigned queues;           /* queue pairs of a port that are used; at most one a worker */
     unsigned first_core;       /* control runs here, workers on the cores after it (wrapping) */
     unsigned rx_ring, tx_ring; /* descriptors a queue */
     unsigned mtu;
@@ -103,8 +105,10 @@ int net_eal_args(const struct net_profile *p, const struct net_config *c, struct
 
 struct net_ports;
 
-/* Configures and starts both ports (one queue pair a worker) after rte_eal_init. NULL after a
- * logged error. Control thread. */
+/* Configures and starts both ports after rte_eal_init: a queue pair for each worker, or for the
+ * first of them if the port has not so many; the others send through those. With several workers
+ * also what spreads connections over them: the port itself where it can, else the workers among
+ * themselves (counter `respread`). NULL after a logged error. Control thread. */
 struct net_ports *net_ports_open(const struct net_profile *p, const struct net_config *c);
 void net_ports_close(struct net_ports *ports);
 struct rte_mempool *net_ports_pool(const struct net_ports *ports, unsigned worker);
@@ -151,7 +155,7 @@ struct net_upcalls {
     X(drop_icmp_bad) X(drop_icmp_other) X(drop_too_big) X(drop_no_mbuf) X(drop_tx_full)           \
     X(drop_tx_refused) X(arp_received) X(arp_requests_sent) X(arp_replies_sent)                   \
     X(icmp_echo_replies) X(icmp_errors_received) X(icmp_errors_sent) X(icmp_errors_limited)       \
-    X(passed)
+    X(passed) X(respread) X(tx_handed_over) X(drop_spread_full)
 /* clang-format on */
 
 struct net_counters {
@@ -198,6 +202,10 @@ bool net_source_for(const struct net *n, enum net_side side, const struct net_ad
 unsigned net_sources_for(const struct net *n, enum net_side side, const struct net_addr *dst,
                          struct net_addr out[NET_ADDRS_MAX]);
 bool net_is_local(const struct net *n, const struct net_addr *a);
+/* Would segments of this connection come to this worker? True with one worker. A connection that we
+ * open needs a local port for which this holds. */
+bool net_reaches(const struct net *n, enum net_side side, const struct net_addr *local,
+                 const struct net_addr *remote, uint16_t lport, uint16_t rport);
 const struct net_counters *net_counters(const struct net *n);
 
 #endif

@@ -17,12 +17,12 @@
 #include <rte_mempool.h>
 
 #include "net/net.h"
+#include "net/steer.h"
 
-#define NET_BURST       32
-#define NET_TX_ROOM     1024 /* packets that wait for a port; a power of two */
-#define NET_WORKERS_MAX 64
-#define NET_DATA_ROOM   2112 /* payload of one mbuf, after its headroom, for the usual MTU */
-#define NET_TTL         64
+#define NET_BURST     32
+#define NET_TX_ROOM   1024 /* packets that wait for a port; a power of two */
+#define NET_DATA_ROOM 2112 /* payload of one mbuf, after its headroom, for the usual MTU */
+#define NET_TTL       64
 
 /* ------------------------------------------------------------------ ports */
 
@@ -32,8 +32,13 @@ struct net_port {
     struct rte_ether_addr mac; /* ours on this wire */
     uint64_t rx_offloads, tx_offloads;
     uint16_t max_segs; /* longest chain that it sends; 1: none */
+    uint16_t queues;   /* pairs in use; worker i has pair i */
     bool open;         /* rte_eth_dev_close is owed */
     bool scatter;      /* can spread a received packet over several mbufs */
+    uint64_t rss;      /* of RTE_ETH_RSS_*, what it can hash for us; 0: it cannot spread */
+    uint8_t rss_key_len;
+    uint16_t reta_size;
+    struct steer_table steer;
 };
 
 struct net_ports {
@@ -41,6 +46,7 @@ struct net_ports {
     unsigned workers;
     struct rte_mempool *pool[NET_WORKERS_MAX];
     struct rte_ring *ring[NET_SIDES][2][NET_WORKERS_MAX]; /* driver ring: rx, tx */
+    struct mesh_rings mesh;
 };
 
 bool net_is_kernel_driver(const char *driver); /* a port of it is an interface of the kernel's */
@@ -52,6 +58,14 @@ const char *net_vdev_prefix(const char *driver);
 bool net_port_find(struct net_ports *ports, enum net_side side, const struct net_profile *p,
                    const struct net_side_config *c);
 bool net_port_start(struct net_ports *ports, enum net_side side, const struct net_profile *p);
+
+/* rss.c: how a port spreads what comes in. Nothing to do with one worker. */
+struct rte_eth_dev_info;
+struct rte_eth_conf;
+void rss_limits(struct net_port *port, const struct rte_eth_dev_info *info, const char *driver);
+void rss_configure(const struct net_port *port, struct rte_eth_conf *conf);
+/* The port runs: fills in its steer table, and hands the port ours if it takes it. */
+void rss_started(struct net_port *port, unsigned workers);
 
 /* ----------------------------------------------------------------- routes */
 
@@ -113,6 +127,8 @@ struct net_txq {
 
 struct net_face {
     uint16_t port, queue;
+    bool has_queue; /* else the worker `via` sends for us, and passes on what comes for us */
+    uint8_t via;
     uint16_t mtu;
     uint16_t max_segs; /* longest chain that the port takes; 1: none */
     bool tx_cksum;     /* the port fills in IPv4 and TCP checksums */
@@ -143,6 +159,8 @@ struct net {
     const struct net_upcalls *up;
     void *ctx;
     struct neigh_table *neighbours;
+    struct mesh *mesh; /* NULL: this worker is the only one */
+    bool learning;     /* the frame in hand is another worker's copy: learn, do not answer */
     struct net_bucket icmp_errors;
     unsigned npass;
     struct net_face face[NET_SIDES];

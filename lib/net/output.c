@@ -35,6 +35,12 @@ static bool send_some(struct net *n, struct net_face *f)
     uint32_t size[NET_BURST];
     uint64_t bytes = 0;
 
+    if (!f->has_queue) {
+        sent = (uint16_t)mesh_hand_over(n, f, m, want);
+        q->head = (q->head + sent) % NET_TX_ROOM;
+        q->count -= sent;
+        return sent == want && q->count > 0;
+    }
     want = prepare(n, f, m, want);
     if (want == 0)
         return q->count > 0;

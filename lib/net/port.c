@@ -51,13 +51,13 @@ static bool make_ring_port(struct net_ports *ports, enum net_side side, const st
     struct rte_ring **rx = ports->ring[side][0], **tx = ports->ring[side][1];
     int made;
 
-    for (unsigned q = 0; q < p->workers; q++) {
+    for (unsigned q = 0; q < p->queues; q++) {
         rx[q] = make_ring(port, "rx", q, p->rx_ring);
         tx[q] = make_ring(port, "tx", q, p->tx_ring);
         if (!rx[q] || !tx[q])
             return false;
     }
-    made = rte_eth_from_rings(port, rx, p->workers, tx, p->workers, 0);
+    made = rte_eth_from_rings(port, rx, p->queues, tx, p->queues, 0);
     if (made < 0)
         return false;
     *id = (uint16_t)made;
@@ -135,12 +135,14 @@ bool net_port_find(struct net_ports *ports, enum net_side side, const struct net
         log_error("net", "%s: %s: %s", side_name[side], c->port, strerror(-err));
         return false;
     }
-    if (info.max_rx_queues < p->workers || info.max_tx_queues < p->workers) {
-        log_error("net", "%s: %s has %u queues, %u workers need one each", side_name[side], c->port,
-                  RTE_MIN(info.max_rx_queues, info.max_tx_queues), p->workers);
+    port->queues = (uint16_t)RTE_MIN(p->queues, RTE_MIN(info.max_rx_queues, info.max_tx_queues));
+    if (port->queues == 0) {
+        log_error("net", "%s: %s has no queues", side_name[side], c->port);
         return false;
     }
     read_limits(port, &info, p->driver);
+    if (p->workers > 1)
+        rss_limits(port, &info, p->driver);
     own_mac(port, p->driver);
     return true;
 }
@@ -162,13 +164,19 @@ static int start(struct net_ports *ports, struct net_port *port, const struct ne
 {
     struct rte_eth_conf conf = {.rxmode.offloads = port->rx_offloads,
                                 .txmode.offloads = port->tx_offloads};
-    uint16_t rx = (uint16_t)p->rx_ring, tx = (uint16_t)p->tx_ring, queues = (uint16_t)p->workers;
+    uint16_t rx = (uint16_t)p->rx_ring, tx = (uint16_t)p->tx_ring, queues = port->queues;
     int room = rte_pktmbuf_data_room_size(ports->pool[0]) - RTE_PKTMBUF_HEADROOM;
     int err;
 
     if (port->scatter && port->mtu + RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN > room)
         conf.rxmode.offloads |= RTE_ETH_RX_OFFLOAD_SCATTER;
+    rss_configure(port, &conf);
     err = rte_eth_dev_configure(port->id, queues, queues, &conf);
+    if (err && port->rss) { /* it says that it could hash, and does not take how */
+        port->rss = 0;
+        conf.rxmode.mq_mode = RTE_ETH_MQ_RX_NONE;
+        err = rte_eth_dev_configure(port->id, queues, queues, &conf);
+    }
     if (!err)
         err = set_mtu(port);
     if (!err)
@@ -193,10 +201,14 @@ bool net_port_start(struct net_ports *ports, enum net_side side, const struct ne
         log_error("net", "%s: port does not start: %s", side_name[side], strerror(-err));
         return false;
     }
+    rss_started(port, p->workers);
     rte_ether_format_addr(mac, sizeof(mac), &port->mac);
     log_info("net", "%s: %s, driver %s, mtu %u, checksums %s, chains of %u", side_name[side], mac,
              p->driver, port->mtu,
              port->tx_offloads & RTE_ETH_TX_OFFLOAD_TCP_CKSUM ? "by the port" : "in software",
              port->max_segs);
+    if (p->workers > 1)
+        log_info("net", "%s: %u queues for %u workers, connections are spread %s", side_name[side],
+                 port->queues, p->workers, port->steer.in_port ? "by the port" : "in software");
     return true;
 }

@@ -71,6 +71,10 @@ struct net_ports *net_ports_open(const struct net_profile *p, const struct net_c
             goto fail;
     if (!make_pools(ports, p))
         goto fail;
+    if (!mesh_rings_make(&ports->mesh, p->workers)) {
+        log_error("net", "no memory for the rings between %u workers", p->workers);
+        goto fail;
+    }
     for (unsigned s = 0; s < NET_SIDES; s++)
         if (!net_port_start(ports, s, p))
             goto fail;
@@ -104,6 +108,7 @@ void net_ports_close(struct net_ports *ports)
             drain(ports->ring[s][0][w]);
             drain(ports->ring[s][1][w]);
         }
+    mesh_rings_free(&ports->mesh);
     for (unsigned w = 0; w < ports->workers; w++)
         rte_mempool_free(ports->pool[w]);
     free(ports);

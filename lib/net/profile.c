@@ -7,9 +7,9 @@
 #define MBUF_BYTES   2560u
 #define MEMORY_SPARE 32u /* MiB: rings, tables, what drivers take */
 
-static const char *const known[] = {"name",      "driver",  "devargs", "workers", "first_core",
-                                    "rx_ring",   "tx_ring", "mtu",     "mbufs",   "memory_mib",
-                                    "hugepages", "idle",    NULL};
+static const char *const known[] = {"name",       "driver",    "devargs", "workers", "queues",
+                                    "first_core", "rx_ring",   "tx_ring", "mtu",     "mbufs",
+                                    "memory_mib", "hugepages", "idle",    NULL};
 static const char *const driver_names[] = {"af_packet", "af_xdp", "tap", "memif",
                                            "ring",      "pci",    NULL};
 static const char *const idle_names[] = {"adaptive", "poll", NULL};
@@ -17,6 +17,7 @@ static const char *const idle_names[] = {"adaptive", "poll", NULL};
 static void defaults(struct net_profile *p)
 {
     *p = (struct net_profile){.workers = 1,
+                              .queues = 1,
                               .rx_ring = 1024,
                               .tx_ring = 1024,
                               .mtu = 1500,
@@ -81,19 +82,22 @@ static struct place place_of(const struct yaml_node *root, const char *key)
 /* Numbers that are good alone may not fit together. */
 static void check_sums(const struct yaml_node *n, const struct net_profile *p, struct diags *d)
 {
-    unsigned least = 2 * (p->rx_ring + p->tx_ring) + 1024;
+    unsigned others = p->workers - 1; /* each holds some of ours: on the way, and in its cache */
+    unsigned least = 2 * (p->rx_ring + p->tx_ring) + 1024 + others * (MESH_SLOTS + 512);
     uint64_t room = (p->mtu > NET_DATA_ROOM - 26 ? p->mtu : 0) + MBUF_BYTES;
-    uint64_t need = (((uint64_t)p->mbufs * p->workers * room) >> 20) + MEMORY_SPARE;
+    uint64_t rings = (uint64_t)p->workers * others * MESH_SLOTS * MESH_SLOT_BYTES;
+    uint64_t need = (((uint64_t)p->mbufs * p->workers * room + rings) >> 20) + MEMORY_SPARE;
 
     if (p->mbufs < least)
         diag_error(d, place_of(n, "mbufs"),
-                   "%u mbufs are too few: rings of both ports hold up to %u, and some are on the "
-                   "way; write %u or more",
+                   "%u mbufs are too few: rings hold up to %u, and some are on the way; write %u "
+                   "or more",
                    p->mbufs, least - 1024, least);
     if (p->memory_mib < need)
         diag_error(d, place_of(n, "memory_mib"),
-                   "memory_mib %u is too little for %u mbufs a worker; write %llu or more",
-                   p->memory_mib, p->mbufs, (unsigned long long)need);
+                   "memory_mib %u is too little for %u mbufs a worker and %u worker(s); write %llu "
+                   "or more",
+                   p->memory_mib, p->mbufs, p->workers, (unsigned long long)need);
 }
 
 static void read_profile(const struct yaml_node *n, struct net_profile *p, struct diags *d)
@@ -104,7 +108,9 @@ static void read_profile(const struct yaml_node *n, struct net_profile *p, struc
     read_driver(n, p, d);
     read_name(n, "name", p->name, sizeof(p->name), d);
     read_name(n, "devargs", p->devargs, sizeof(p->devargs), d);
-    read_number(n, "workers", 1, 1, &p->workers, d);
+    read_number(n, "workers", 1, NET_WORKERS_MAX, &p->workers, d);
+    p->queues = p->workers;
+    read_number(n, "queues", 1, p->workers, &p->queues, d);
     read_number(n, "first_core", 0, 1023, &p->first_core, d);
     read_number(n, "rx_ring", 64, 16384, &p->rx_ring, d);
     read_number(n, "tx_ring", 64, 16384, &p->tx_ring, d);

@@ -48,11 +48,10 @@ struct tcp_lower {
     void (*send)(void *ctx, enum net_side side, const struct net_addr *src,
                  const struct net_addr *dst, struct rte_mbuf *m);
     struct rte_mempool *pool;
-    unsigned mtu[NET_SIDES];
-    /* Would segments of this connection come in by this worker's queue? Only such ports are chosen
-     * for active opens. NULL: all do. */
+    /* Would segments of this connection come to this worker? NULL: always. */
     bool (*reaches)(void *ctx, enum net_side side, const struct net_addr *local,
                     const struct net_addr *remote, uint16_t lport, uint16_t rport);
+    unsigned mtu[NET_SIDES];
     bool linear; /* one-mbuf segments only, for ports that take no chains: what is sent again while
                     the port still holds it is copied */
 };

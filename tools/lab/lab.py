@@ -10,6 +10,7 @@ badwire (tests/wire) between w0, towards the caller or vendor, and w1, towards t
 """
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -99,14 +100,15 @@ class Answer:
 
 class Lab:
     def __init__(self, name=None, driver="af_packet", build=None, directory=None, progress=None,
-                 wrapper=(), environment=None, audit_mib=None, workers=1, bad=(), badwire=None):
+                 wrapper=(), environment=None, audit_mib=None, workers=1, queues=None, bad=(),
+                 badwire=None):
         self.name = name or os.environ.get("TURNPIKE_LAB", "tp")  # so that several run at once
         self.driver = driver
         self.build = build or os.path.join(ROOT, "build")
         self.dir = directory or tempfile.mkdtemp(prefix=f"{self.name}-lab-")
         self.progress = progress or (lambda text: None)
         self.wrapper, self.environment = list(wrapper), environment or {}
-        self.audit_mib = audit_mib
+        self.audit_mib, self.workers, self.queues = audit_mib, workers, queues or workers
         self.bad = {place: f"{self.name}-wire-{place}" for place in bad}  # its namespace
         self.badwires = {}  # place -> BadWire
         self.badwire = badwire or os.path.join(self.build, "tests", "wire", "badwire")
@@ -199,7 +201,10 @@ class Lab:
 
     def _config(self):
         with open(os.path.join(ROOT, "drivers-config", f"{self.driver}.yaml")) as f:
-            pki.write(self.path("profile.yaml"), f.read(), 0o644)
+            profile = f.read()
+        profile = re.sub(r"(?m)^workers: .*", f"workers: {self.workers}\nqueues: {self.queues}", profile)
+        profile = re.sub(r"(?m)^memory_mib: .*", f"memory_mib: {128 * (self.workers + 1)}", profile)
+        pki.write(self.path("profile.yaml"), profile, 0o644)
         text = f"""# Written by the lab.
 profile: profile.yaml
 inside:  {{port: {'tin' if self.driver == 'tap' else 'in0'}, addresses: [{INSIDE}/24]}}

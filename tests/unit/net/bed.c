@@ -44,6 +44,7 @@ static void configure(void)
     bed.profile = (struct net_profile){.name = "test",
                                        .driver = "ring",
                                        .workers = 1,
+                                       .queues = 1,
                                        .rx_ring = 512,
                                        .tx_ring = 64,
                                        .mtu = 1500,
