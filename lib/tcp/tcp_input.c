@@ -36,6 +36,8 @@ void conn_agree_options(struct tcp_conn *c, const struct tcp_in *syn)
         c->snd_scale = (uint8_t)syn->wscale;
         c->rcv_scale = c->t->rcv_scale;
     }
+    if (syn->sack_ok)
+        c->flags |= CF_SACK;
     if (syn->mss)
         c->peer_mss = syn->mss > TCP_MSS_FLOOR ? syn->mss : TCP_MSS_FLOOR;
     else

@@ -117,7 +117,8 @@ struct tcp_in {
     uint8_t flags;
     int8_t wscale; /* -1: no option */
     bool has_ts;
-    bool old; /* was all old data, cut away: only its ACK and timestamp count */
+    bool sack_ok; /* SACK permitted (RFC 2018 2) */
+    bool old;     /* was all old data, cut away: only its ACK and timestamp count */
 };
 
 /* A segment's sequence space (RFC 9293 3.4). */
@@ -185,6 +186,7 @@ enum {
     CF_HAVE_SRTT = 1 << 22,
     CF_WSCALE = 1 << 23,     /* window scaling agreed */
     CF_UNACCEPTED = 1 << 24, /* passive, the owner has not been asked yet */
+    CF_SACK = 1 << 25,       /* selective acknowledgement agreed */
 };
 
 enum tcp_timer { TIMER_RTX, TIMER_ACK, TIMER_KEEP, TIMERS };

@@ -4,7 +4,7 @@
 #include <rte_byteorder.h>
 #include <rte_tcp.h>
 
-enum { OPT_END = 0, OPT_NOP = 1, OPT_MSS = 2, OPT_WSCALE = 3, OPT_TS = 8 };
+enum { OPT_END = 0, OPT_NOP = 1, OPT_MSS = 2, OPT_WSCALE = 3, OPT_SACK_OK = 4, OPT_TS = 8 };
 
 static uint16_t get16(const uint8_t *p)
 {
@@ -47,6 +47,11 @@ static bool option_read(const uint8_t *o, unsigned len, struct tcp_in *in)
         if (len != 3)
             return false;
         in->wscale = (int8_t)(o[2] < 14 ? o[2] : 14); /* RFC 7323 2.3 */
+        return true;
+    case OPT_SACK_OK:
+        if (len != 2)
+            return false;
+        in->sack_ok = true;
         return true;
     case OPT_TS:
         if (len != 10)
@@ -103,6 +108,7 @@ bool segment_parse(const struct net_segment *s, struct tcp_in *in)
     in->mss = 0;
     in->wscale = -1;
     in->has_ts = false;
+    in->sack_ok = false;
     in->old = false;
     if (hlen > sizeof(*h) &&
         !options_read((const uint8_t *)(h + 1), hlen - (unsigned)sizeof(*h), in))
