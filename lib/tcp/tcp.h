@@ -26,7 +26,9 @@ struct tcp_config {
     unsigned max_half_open;  /* SYN_RECEIVED at one time; more SYNs are dropped and counted */
     uint32_t rcvbuf_initial; /* bytes of receive window at first */
     uint32_t rcvbuf_max;     /* grown up to here while the owner keeps up (RFC 7323 scale) */
-    uint32_t sndbuf_max;     /* bytes queued to send, acknowledged or not */
+    uint32_t sndbuf_initial; /* bytes queued to send, acknowledged or not; all there is when mbufs
+                                are scarce. 0 or more than sndbuf_max: sndbuf_max */
+    uint32_t sndbuf_max;     /* grown up to here with the congestion window */
     uint32_t time_wait_us;   /* 2 MSL */
     uint32_t syn_retries, data_retries; /* RFC 9293 3.8.3: R2 as counts */
     uint32_t fin_timeout_us;            /* FIN_WAIT_2 with the owner gone */
@@ -162,7 +164,8 @@ const char *tcp_state_name(const struct tcp_conn *c);
     X(drop_half_open_full) X(drop_time_wait) X(drop_out_of_window) X(drop_paws)                   \
     X(drop_bad_ack) X(drop_blind_reset) X(drop_blind_syn) X(drop_ooo_full) X(drop_no_mbuf)        \
     X(drop_duplicate) X(drop_window_full) X(drop_after_close) X(drop_icmp) X(drop_pressure)       \
-    X(ports_spent) X(writes_starved)
+    X(ports_spent) X(writes_starved) X(recoveries) X(recoveries_undone) X(tlp_probes)             \
+    X(tlp_recovered) X(dsacks_received) X(dsacks_sent) X(sacks_sent) X(drop_bad_sack)
 // clang-format on
 
 struct tcp_counters {
