@@ -13,8 +13,9 @@ void tcp_config_defaults(struct tcp_config *c)
         .max_half_open = 4096,
         .syn_cookie_mark = 2048,
         .rcvbuf_initial = 64 * 1024,
-        .rcvbuf_max = 1024 * 1024,
-        .sndbuf_max = 256 * 1024,
+        .rcvbuf_max = 6 * 1024 * 1024,
+        .sndbuf_initial = 256 * 1024,
+        .sndbuf_max = 4 * 1024 * 1024,
         .time_wait_us = 60 * 1000000u,
         .syn_retries = 5,
         .data_retries = 9, /* over 100 s (RFC 9293 3.8.3) from the shortest RTO on */
@@ -65,9 +66,12 @@ static void set_limits(struct tcp *t)
     t->rx_soft = size / 4;
     t->rx_hard = size / 2;
     t->tx_max = size / 3;
+    t->tx_soft = size / 6;
     t->held_max = size / 2;
     t->pressure_idle = TCP_PRESSURE_IDLE;
-    t->sq_mbufs_soft = t->cfg.sndbuf_max / 1024 + 8;
+    if (!t->cfg.sndbuf_initial || t->cfg.sndbuf_initial > t->cfg.sndbuf_max)
+        t->cfg.sndbuf_initial = t->cfg.sndbuf_max;
+    t->sq_segs_soft = t->cfg.sndbuf_initial / 1024 + 8;
     t->rcv_mbufs_max = t->cfg.rcvbuf_max / (TCP_COPY_MAX / 2) + TCP_RUNS_MAX;
     t->rcv_scale = scale_for(t->cfg.rcvbuf_max);
 }
@@ -107,7 +111,7 @@ struct tcp *tcp_new(const struct tcp_config *c, const struct tcp_lower *lower,
     keys_derive(t);
     set_limits(t);
     t->wheel = wheel_new(now_us);
-    if (!t->wheel || !table_new(t)) {
+    if (!t->wheel || !table_new(t) || !segs_new(t)) {
         tcp_delete(t);
         return NULL;
     }
@@ -129,6 +133,7 @@ void tcp_delete(struct tcp *t)
         recv_free(c);
     }
     table_delete(t);
+    free(t->segs);
     wheel_delete(t->wheel);
     explicit_bzero(t, sizeof(*t));
     free(t);

@@ -29,7 +29,9 @@ struct tcp_config {
     unsigned syn_cookie_mark;
     uint32_t rcvbuf_initial; /* bytes of receive window at first */
     uint32_t rcvbuf_max;     /* grown up to here while the owner keeps up (RFC 7323 scale) */
-    uint32_t sndbuf_max;     /* bytes queued to send, acknowledged or not */
+    uint32_t sndbuf_initial; /* bytes queued to send, acknowledged or not; all there is when mbufs
+                                are scarce. 0 or more than sndbuf_max: sndbuf_max */
+    uint32_t sndbuf_max;     /* grown up to here with the congestion window */
     uint32_t time_wait_us;   /* 2 MSL */
     uint32_t syn_retries, data_retries; /* RFC 9293 3.8.3: R2 as counts */
     uint32_t fin_timeout_us;            /* FIN_WAIT_2 with the owner gone */
@@ -174,7 +176,9 @@ const char *tcp_state_name(const struct tcp_conn *c);
     X(drop_bad_ack) X(drop_blind_reset) X(drop_blind_syn) X(drop_ooo_full) X(drop_no_mbuf)        \
     X(drop_duplicate) X(drop_window_full) X(drop_after_close) X(drop_icmp) X(drop_pressure)       \
     X(ports_spent) X(writes_starved) X(syn_cookies_sent) X(syn_cookies_ok) X(syn_cookies_bad)     \
-    X(resets_pressure) X(path_mtu_lowered) X(path_mtu_raised) X(path_mtu_guessed)
+    X(resets_pressure) X(path_mtu_lowered) X(path_mtu_raised) X(path_mtu_guessed)      \
+    X(recoveries) X(recoveries_undone) X(tlp_probes)             \
+    X(tlp_recovered) X(dsacks_received) X(dsacks_sent) X(sacks_sent) X(drop_bad_sack)
 // clang-format on
 
 struct tcp_counters {

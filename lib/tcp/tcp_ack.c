@@ -13,7 +13,7 @@ void window_received(struct tcp_conn *c, const struct tcp_in *s)
     c->snd_wl1 = s->seq;
     c->snd_wl2 = s->ack;
     c->snd_wnd_max = u32_max(c->snd_wnd_max, wnd);
-    if (opened && (c->sq_next || (c->flags & CF_FIN_QUEUED)))
+    if (opened && (c->sq_next || !TAILQ_EMPTY(&c->lost)))
         conn_output_later(c);
 }
 
@@ -47,25 +47,6 @@ static void rtx_timer_after_ack(struct tcp_conn *c)
     }
 }
 
-static bool ack_new(struct tcp_conn *c, const struct tcp_in *s)
-{
-    uint32_t acked = s->ack - c->snd_una;
-
-    rtt_ack(c, s);
-    send_acked(c, s->ack);
-    c->rtx_count = 0;
-    if (c->flags & CF_PERSIST) /* it was a probe's byte: the window is open to us again */
-        c->rtx_shift = 0;
-    recover_ack(c, acked);
-    window_received(c, s);
-    rtx_timer_after_ack(c);
-    if (c->sq_next || ((c->flags & CF_FIN_QUEUED) && seq_leq(c->snd_nxt, c->snd_end)))
-        conn_output_later(c);
-    if ((c->flags & CF_FIN_QUEUED) && s->ack == c->snd_end + 1)
-        return fin_acked(c);
-    return true;
-}
-
 /* RFC 5681 2. What answers a window probe looks the same but tells of no loss. */
 static bool is_dup_ack(const struct tcp_conn *c, const struct tcp_in *s)
 {
@@ -74,14 +55,55 @@ static bool is_dup_ack(const struct tcp_conn *c, const struct tcp_in *s)
            ((uint32_t)s->wnd << c->snd_scale) == c->snd_wnd;
 }
 
+/* Something new was acknowledged. False when the connection is over. */
+static bool ack_new(struct tcp_conn *c, struct tcp_acking *a)
+{
+    const struct tcp_in *s = a->in;
+
+    a->acked = s->ack - c->snd_una;
+    send_acked(c, s->ack, a);
+    c->rtx_count = 0;
+    if (c->flags & CF_PERSIST) /* it was a probe's byte: the window is open to us again */
+        c->rtx_shift = 0;
+    if (s->nsack)
+        sack_received(c, a);
+    rtt_acked(c, a);
+    recover_acked(c, a);
+    window_received(c, s);
+    rtx_timer_after_ack(c);
+    tlp_schedule(c);
+    if (c->sq_next)
+        conn_output_later(c);
+    if ((c->flags & CF_FIN_QUEUED) && s->ack == c->snd_end + 1)
+        return fin_acked(c);
+    return true;
+}
+
+/* Nothing new by number: blocks, a duplicate, a window. */
+static void ack_again(struct tcp_conn *c, struct tcp_acking *a)
+{
+    const struct tcp_in *s = a->in;
+
+    a->dup = is_dup_ack(c, s);
+    if (a->dup)
+        COUNT(c->t, dup_acks_received);
+    if (s->nsack)
+        sack_received(c, a);
+    if (a->delivered)
+        rtt_acked(c, a);
+    if (a->dup || s->nsack)
+        recover_acked(c, a);
+}
+
 bool ack_received(struct tcp_conn *c, const struct tcp_in *s)
 {
+    struct tcp_acking a = {.in = s};
+
     if (seq_lt(c->snd_una, s->ack))
-        return ack_new(c, s);
+        return ack_new(c, &a);
+    ack_again(c, &a);
     if (seq_lt(s->ack, c->snd_una))
-        return true; /* old news */
-    if (is_dup_ack(c, s))
-        recover_dup_ack(c);
+        return true; /* the rest of it is old news */
     /* A peer that answers probes is alive, however long its window stays shut (RFC 1122 4.2.2.17);
      * but with the owner gone there is nobody whose patience that would serve. */
     if ((c->flags & CF_PERSIST) && (c->flags & CF_OWNED))

@@ -1,14 +1,8 @@
-/* How much may be in flight: slow start and congestion avoidance counted in bytes (RFC 5681, RFC
- * 3465), NewReno's window in fast recovery (RFC 6582), the initial window of RFC 6928.
- * Another algorithm replaces this file; nothing else writes cwnd and ssthresh. */
+/* How much may be in flight: slow start (RFC 5681, RFC 3465, RFC 9406), then CUBIC (RFC 9438), the
+ * initial window of RFC 6928. Nothing else writes cwnd and ssthresh. */
 #include "tcp_internal.h"
 
 #define CWND_MAX (1u << 30)
-
-static uint32_t flight(const struct tcp_conn *c)
-{
-    return c->snd_max - c->snd_una;
-}
 
 /* RFC 6928 2; one segment if the SYN was lost (RFC 5681 3.1). */
 static uint32_t initial_window(const struct tcp_conn *c)
@@ -20,76 +14,74 @@ static uint32_t initial_window(const struct tcp_conn *c)
     return u32_min(10 * mss, u32_max(2 * mss, 14600));
 }
 
-static uint32_t half_of_flight(const struct tcp_conn *c)
-{
-    return u32_max(flight(c) / 2, 2 * (uint32_t)c->mss);
-}
-
 void cc_init(struct tcp_conn *c)
 {
     c->cwnd = initial_window(c);
     c->ssthresh = CWND_MAX;
-    c->cc_acked = 0;
+    c->cubic = (struct tcp_cubic){0};
+    c->hystart = (struct tcp_hystart){0};
+}
+
+void cc_set(struct tcp_conn *c, uint32_t cwnd)
+{
+    c->cwnd = u32_min(u32_max(cwnd, c->mss), CWND_MAX);
 }
 
 /* The window grows only while it is what holds us back, and in slow start by all that was
- * acknowledged, as receivers that acknowledge whole bursts would starve RFC 3465's L = 2; after a
- * time-out by one segment an ACK, since the ACK may cover what had arrived before. */
+ * delivered, as receivers that acknowledge whole bursts would starve RFC 3465's L = 2. */
 void cc_acked(struct tcp_conn *c, uint32_t acked)
 {
-    if (!(c->flags & CF_CWND_LIMITED))
+    if (!acked)
         return;
+    if (!(c->flags & CF_CWND_LIMITED)) {
+        cubic_idle(&c->cubic, c->t->now);
+        return;
+    }
     if (c->cwnd < c->ssthresh) {
-        uint32_t grow = (c->flags & CF_LOSS) ? u32_min(acked, c->mss) : acked;
-        c->cwnd = u32_min(c->cwnd + grow, CWND_MAX);
-        return;
+        uint32_t grow = u32_min(hystart_growth(c, acked), c->ssthresh - c->cwnd);
+
+        cc_set(c, c->cwnd + grow);
+    } else {
+        cc_set(c, cubic_acked(&c->cubic, c->cwnd, c->mss, acked, c->srtt_us, c->t->now));
     }
-    c->cc_acked += u32_min(acked, c->cwnd);
-    if (c->cc_acked >= c->cwnd) {
-        c->cc_acked -= c->cwnd;
-        c->cwnd = u32_min(c->cwnd + c->mss, CWND_MAX);
-    }
+    send_buffer_grow(c);
 }
 
-void cc_recovery_enter(struct tcp_conn *c)
+/* RFC 9438 4.6. */
+static uint32_t reduced(const struct tcp_conn *c)
 {
-    c->ssthresh = half_of_flight(c);
-    c->cwnd = c->ssthresh + TCP_DUP_THRESH * c->mss;
-    c->cc_acked = 0;
+    return u32_max((uint32_t)((uint64_t)c->cwnd * 7 / 10), 2 * (uint32_t)c->mss);
 }
 
-/* A segment has left the network. */
-void cc_recovery_dup(struct tcp_conn *c)
+void cc_congestion(struct tcp_conn *c)
 {
-    c->cwnd = u32_min(c->cwnd + c->mss, CWND_MAX);
+    cubic_congestion(&c->cubic, c->cwnd);
+    c->ssthresh = reduced(c);
+    c->hystart.done = true;
 }
 
-/* RFC 6582 3.2 step 3, partial acknowledgement. */
-void cc_recovery_partial(struct tcp_conn *c, uint32_t acked)
-{
-    c->cwnd = c->cwnd > acked + c->mss ? c->cwnd - acked : c->mss;
-    if (acked >= c->mss)
-        c->cwnd += c->mss;
-}
-
-/* RFC 6582 3.2 step 3, full acknowledgement, the choice that sends no burst. */
-void cc_recovery_exit(struct tcp_conn *c)
-{
-    c->cwnd = u32_min(c->ssthresh, u32_max(flight(c), c->mss) + c->mss);
-    c->cc_acked = 0;
-}
-
-/* RFC 5681 3.1 (4): ssthresh follows the first time-out only, cwnd is one segment. */
+/* RFC 5681 3.1: ssthresh follows the first time-out only, and not the recovery that has failed; of
+ * what might still be on its way nothing is sent again. */
 void cc_timeout(struct tcp_conn *c)
 {
-    if (c->rtx_count <= 1)
-        c->ssthresh = half_of_flight(c);
-    c->cwnd = c->mss;
-    c->cc_acked = 0;
+    if (c->rtx_count <= 1 && !(c->flags & CF_RECOVERY))
+        cc_congestion(c);
+    c->cubic.epoch_at = 0;
+    cc_set(c, c->pipe + c->mss);
+}
+
+/* RFC 4015 3, RFC 9438 4.9. */
+void cc_undo(struct tcp_conn *c)
+{
+    cc_set(c, u32_max(c->cwnd, c->undo.cwnd));
+    c->ssthresh = u32_max(c->ssthresh, c->undo.ssthresh);
+    c->cubic = c->undo.cubic;
 }
 
 /* RFC 5681 4.1: after an idle RTO the old window says nothing about the path. */
 void cc_restart(struct tcp_conn *c)
 {
     c->cwnd = u32_min(c->cwnd, initial_window(c));
+    c->cubic.epoch_at = 0;
+    hystart_begin(c);
 }

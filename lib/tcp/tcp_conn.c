@@ -90,11 +90,14 @@ struct tcp_conn *conn_open(struct tcp *t, const struct tcp_key *key, uint32_t ha
     c->t = t;
     c->key = *key;
     c->hash = hash;
+    board_init(c);
     c->iss = c->snd_una = c->snd_nxt = c->snd_max = c->recover = iss;
     c->snd_end = iss + 1;
     c->ts_offset = ts_offset_of(t, key);
     c->rcvbuf = t->cfg.rcvbuf_initial;
+    c->sndbuf = t->cfg.sndbuf_initial;
     c->rcv_mss = TCP_MSS_DEFAULT_V4;
+    c->quick_acks = TCP_QUICK_ACKS;
     c->rto_us = TCP_RTO_INITIAL;
     path_start(c);
     c->peer_mss = UINT16_MAX;
@@ -131,7 +134,7 @@ void conn_established(struct tcp_conn *c)
     else if (t->cfg.keepalive_us)
         timer_set(c, TIMER_KEEP, t->now + t->cfg.keepalive_us);
     conn_event(c, (c->flags & CF_PASSIVE) ? 0 : TCP_EV_CONNECTED);
-    if (c->sq_next || (c->flags & CF_FIN_QUEUED))
+    if (c->sq_next)
         conn_output_later(c);
 }
 
@@ -265,7 +268,7 @@ void tcp_shutdown(struct tcp_conn *c)
 {
     if (c->flags & (CF_OVER | CF_FIN_QUEUED))
         return;
-    c->flags |= CF_FIN_QUEUED;
+    send_fin(c);
     if (c->state == TCP_ESTABLISHED)
         c->state = TCP_FIN_WAIT_1;
     else if (c->state == TCP_CLOSE_WAIT)

@@ -14,8 +14,7 @@ static bool path_mtu_lowered(struct tcp_conn *c, unsigned mtu)
     if (c->state < TCP_ESTABLISHED)
         return true;
     /* Send it again in smaller pieces; it says nothing about congestion (RFC 1191 6.4). */
-    c->flags &= ~(uint32_t)CF_TIMING;
-    send_rewind(c);
+    board_all_lost(c, NULL);
     conn_output_later(c);
     return true;
 }

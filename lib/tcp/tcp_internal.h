@@ -9,8 +9,15 @@
  *     tcp_cookie.c    handshakes of which nothing is kept (RFC 4987)
  *     tcp_states.c    segments of connections (RFC 9293 3.10.7.3 and 3.10.7.4)
  *     tcp_ack.c       acknowledgements and windows that come in
- *     tcp_recover.c   what is lost and when to send it again
+ *     tcp_board.c     the scoreboard: what is in flight, lost, arrived out of order
+ *     tcp_sack.c      selective acknowledgements that come in (RFC 2018, 2883)
+ *     tcp_blocks.c    selective acknowledgements that go out
+ *     tcp_rack.c      which segments time has shown to be lost (RFC 8985)
+ *     tcp_tlp.c       tail loss probes (RFC 8985 7)
+ *     tcp_recover.c   what a loss leads to, and what if there was none
  *     tcp_cc.c        how much may be in flight
+ *     tcp_cubic.c     how the window grows after a loss (RFC 9438)
+ *     tcp_hystart.c   when slow start has found the path's end (RFC 9406)
  *     tcp_rtt.c       round trips and the retransmission time-out (RFC 6298)
  *     tcp_recv.c      bytes that came, in order and not
  *     tcp_send.c      bytes to send, held until acknowledged
@@ -56,15 +63,22 @@ _Static_assert(TCP_HEADROOM >= NET_HEADROOM + TCP_HEADER_MAX, "headers must fit"
 #define TCP_BURST                                                                                  \
     32u /* segments of one connection in one tcp_output: the port's ring is finite                 \
          */
-#define TCP_RUNS_MAX      128u /* out-of-order runs of one connection */
-#define TCP_COPY_MAX      512u /* a received payload up to this size is copied to the one before it */
-#define TCP_PORT_LOW      10240u
-#define TCP_PORT_TRIES    1024u /* ports looked up for one connection */
-#define TCP_PORT_ASKS     16u   /* ports asked about for each: whether they lead back here */
-#define TCP_PATHS         256u  /* destinations whose path MTU is remembered */
-#define TCP_RCVBUF_SCARCE 8192u /* receive buffer while mbufs are scarce */
-#define TCP_PRESSURE_IDLE (UINT64_C(1024) * US_IN_S) /* who stands still so long is reset first */
-#define TCP_NEVER         UINT64_MAX
+#define TCP_SACK_BLOCKS 4u /* that fit in a header (RFC 2018 3) */
+#define TCP_BLOCKS_KEPT 8u /* received runs whose order of arrival is remembered */
+/* Segments looked at for the blocks of one ACK: what lies further off waits for the next ACK, so
+ * that no peer can make us walk a long queue for each of many small segments. */
+#define TCP_SACK_WALK      512u
+#define TCP_MIN_RTT_WINDOW (300 * US_IN_S)
+#define TCP_QUICK_ACKS     16u
+#define TCP_RUNS_MAX       128u /* out-of-order runs of one connection */
+#define TCP_COPY_MAX       512u /* a received payload up to this size is copied to the one before it */
+#define TCP_PORT_LOW       10240u
+#define TCP_PORT_TRIES     1024u /* ports looked up for one connection */
+#define TCP_PORT_ASKS      16u   /* ports asked about for each: whether they lead back here */
+#define TCP_PATHS          256u  /* destinations whose path MTU is remembered */
+#define TCP_RCVBUF_SCARCE  8192u /* receive buffer while mbufs are scarce */
+#define TCP_PRESSURE_IDLE  (UINT64_C(1024) * US_IN_S) /* who stands still so long is reset first */
+#define TCP_NEVER          UINT64_MAX
 
 /* ----------------------------------------------------- sequence numbers */
 
@@ -112,6 +126,11 @@ struct tcp_key {
 #define TCP_KEY_WORDS 5
 _Static_assert(sizeof(struct tcp_key) == 8 * TCP_KEY_WORDS, "the key has no hidden bytes");
 
+/* Sequence numbers [start, end). */
+struct tcp_range {
+    uint32_t start, end;
+};
+
 /* A received segment, its header read. */
 struct tcp_in {
     struct rte_mbuf *m; /* starts at the payload; NULL once somebody has taken it */
@@ -123,9 +142,11 @@ struct tcp_in {
     uint16_t mss; /* 0: no option */
     uint8_t flags;
     int8_t wscale; /* -1: no option */
-    bool sack_ok;  /* SACK permitted */
     bool has_ts;
-    bool old; /* was all old data, cut away: only its ACK and timestamp count */
+    bool sack_ok; /* SACK permitted (RFC 2018 2) */
+    bool old;     /* was all old data, cut away: only its ACK and timestamp count */
+    uint8_t nsack;
+    struct tcp_range sack[TCP_SACK_BLOCKS]; /* as on the wire: not checked */
 };
 
 /* A segment's sequence space (RFC 9293 3.4). */
@@ -136,19 +157,115 @@ static inline uint32_t in_span(const struct tcp_in *s)
 
 /* ------------------------------------------------- what an mbuf carries */
 
-/* Our own notes on an mbuf, in a dynamic field, since data_off, data_len and next are the lower
- * layer's while it transmits. */
+/* Our own notes on an mbuf, in a dynamic field. */
 union tcp_note {
-    struct {
-        struct rte_mbuf *next; /* of the send queue */
-        uint32_t seq;          /* of the first byte not acknowledged */
-        uint16_t off, len;     /* where those bytes stand in the buffer, and how many */
-    } send;
     struct {
         struct rte_mbuf *next; /* first mbuf of the next run */
         struct rte_mbuf *tail; /* last mbuf of this run; in between, m->next */
         uint32_t seq, end;
     } run; /* in the first mbuf of an out-of-order run */
+};
+
+/* ------------------------------------------------------- the send queue */
+
+enum {
+    SEG_FIN = 1 << 0,
+    SEG_SENT = 1 << 1,
+    SEG_SACKED = 1 << 2, /* the peer has it, but may still drop it: it stays in the queue */
+    SEG_LOST = 1 << 3,   /* to be sent again */
+    SEG_RTX = 1 << 4,    /* sent more than once */
+};
+
+/* A segment to send or sent, from the stack's own table. It is always sent as a whole: where a
+ * window or a lower MSS cuts it, it becomes two on the same mbuf. One of four: not sent; in flight
+ * (SENT alone, in the connection's list of that name); SACKED; LOST (in the list). data_off,
+ * data_len and next of the mbuf are the lower layer's while it transmits, so where the bytes stand
+ * is here. */
+struct tcp_seg {
+    TAILQ_ENTRY(tcp_seg) order; /* in flight: by the time sent; lost: by number, nearly */
+    struct tcp_seg *next;       /* by sequence number; of the free ones */
+    struct rte_mbuf *m;         /* NULL: FIN alone */
+    uint64_t sent_at;           /* the last time */
+    uint32_t seq;               /* of the first byte not acknowledged */
+    uint16_t off, len;          /* where those bytes stand in the buffer, and how many */
+    uint8_t flags;
+} __attribute__((aligned(64)));
+TAILQ_HEAD(tcp_segs, tcp_seg);
+
+static inline uint32_t seg_span(const struct tcp_seg *s)
+{
+    return s->len + (uint32_t)(s->flags & SEG_FIN);
+}
+
+static inline uint32_t seg_end(const struct tcp_seg *s)
+{
+    return s->seq + seg_span(s);
+}
+
+/* ------------------------------------------------------- loss recovery */
+
+/* A block the peer has reported before: up to `end` it is marked, and `at` (NULL: no entry) is the
+ * last segment looked at for it, where a block that reaches further goes on. */
+struct tcp_sack_seen {
+    uint32_t start, end;
+    struct tcp_seg *at;
+};
+
+/* RFC 8985 5.3. */
+struct tcp_rack {
+    uint64_t sent_at; /* of the segment sent last among those delivered; 0: none yet */
+    uint32_t end;     /* its end */
+    uint32_t rtt_us;
+    uint32_t min_rtt_us,
+        next_min_us; /* of this window of TCP_MIN_RTT_WINDOW and the last; so far */
+    uint64_t min_rtt_until;
+    uint32_t fack;        /* highest end delivered */
+    uint32_t dsack_round; /* with `in_dsack_round` */
+
+    uint8_t mult, persist; /* of the reordering window */
+    bool reordering, in_dsack_round;
+};
+
+/* RFC 9438 4.1.2, and what RFC 9438 4.9 wants back if the loss was none. Windows in bytes. */
+struct tcp_cubic {
+    uint64_t epoch_at; /* 0: none has begun */
+    uint64_t grown_at; /* last time it was asked to grow */
+    uint32_t w_max, k_ms, w_est, w_prior;
+    uint32_t est_acked; /* towards w_est's next byte */
+    uint64_t grow_part; /* towards cwnd's next byte */
+};
+
+/* RFC 9406 4.2. */
+struct tcp_hystart {
+    uint32_t last_us, now_us; /* least round trips of the last round and of this one */
+    uint32_t base_us;         /* with css_rounds */
+    uint32_t round_end;
+    uint8_t samples, css_rounds; /* css_rounds counts from 1; 0: not in CSS */
+    bool done, started;
+};
+
+/* To take back what was done for a loss that was none (RFC 3522, 4015; RFC 5682; RFC 2883). */
+struct tcp_undo {
+    struct tcp_cubic cubic;
+    uint32_t cwnd, ssthresh; /* before */
+    uint32_t marker;         /* snd_una at that time */
+    uint32_t again;          /* bytes sent again since and not reported as duplicates */
+    uint32_t stamp;          /* timestamp of the first of them, if `stamped` */
+    bool on, stamped;
+};
+
+/* What one ACK has told so far. */
+struct tcp_acking {
+    const struct tcp_in *in;
+    uint32_t acked;     /* bytes snd_una has moved by */
+    uint32_t delivered; /* bytes known to have arrived only now */
+    uint32_t sacked;    /* of them, selectively */
+    uint32_t lost;      /* bytes found lost */
+    uint64_t sent_at;   /* of the last segment delivered that was sent only once; 0: none */
+    bool again;         /* some of it was sent more than once */
+    bool dsack;         /* says that something came twice */
+    bool original;      /* something delivered was sent only once, before the recovery began */
+    bool dup;           /* a duplicate in the sense of RFC 5681 2 */
 };
 
 /* ---------------------------------------------------------- connection */
@@ -176,14 +293,14 @@ enum {
     CF_FIN_RECEIVED = 1 << 5, /* reached: rcv_nxt counts it */
     CF_ACK_NOW = 1 << 6,
     CF_SYN_DUE = 1 << 7,       /* (re)send our SYN */
-    CF_RETRANSMIT = 1 << 8,    /* resend the segment at snd_una */
+    CF_TLP_DUE = 1 << 8,       /* send a tail loss probe */
     CF_PROBE_DUE = 1 << 9,     /* window probe */
     CF_KEEP_DUE = 1 << 10,     /* keepalive probe */
     CF_PERSIST = 1 << 11,      /* TIMER_RTX is the persist timer */
     CF_TS = 1 << 12,           /* timestamps agreed */
-    CF_RECOVERY = 1 << 13,     /* NewReno fast recovery, until `recover` */
+    CF_RECOVERY = 1 << 13,     /* fast recovery, until `recover` */
     CF_LOSS = 1 << 14,         /* after a time-out, until `recover` */
-    CF_TIMING = 1 << 15,       /* rtt_seq is being timed */
+    CF_TIMING = 1 << 15,       /* our SYN is being timed, since rtt_at */
     CF_WANT_WRITE = 1 << 16,   /* a tcp_write was short */
     CF_STARVED = 1 << 17,      /* on the list of those the pool had nothing for */
     CF_READY = 1 << 18,        /* on the ready list */
@@ -193,10 +310,14 @@ enum {
     CF_HAVE_SRTT = 1 << 22,
     CF_WSCALE = 1 << 23,     /* window scaling agreed */
     CF_UNACCEPTED = 1 << 24, /* passive, the owner has not been asked yet */
-    CF_SACK = 1 << 25,       /* SACK agreed */
+    CF_SACK = 1 << 25,       /* selective acknowledgement agreed */
+    CF_TLP = 1 << 26,        /* a tail loss probe is out, see tlp_end */
+    CF_TLP_AGAIN = 1 << 27,  /* and it was something sent before */
+    CF_FRTO = 1 << 28,       /* the time-out may prove to have been spurious (RFC 5682) */
+    CF_DSACK_DUE = 1 << 29,  /* the next ACK tells what came twice (RFC 2883) */
 };
 
-enum tcp_timer { TIMER_RTX, TIMER_ACK, TIMER_KEEP, TIMERS };
+enum tcp_timer { TIMER_RTX, TIMER_REO, TIMER_TLP, TIMER_ACK, TIMER_KEEP, TIMERS };
 
 struct tcp_conn {
     /* Line 0: found by lookup. */
@@ -225,30 +346,55 @@ struct tcp_conn {
 
     /* Line 2: sending. snd_una <= snd_nxt <= snd_max <= snd_end + 1. */
     uint32_t snd_una __attribute__((aligned(64)));
-    uint32_t snd_nxt; /* next to send; falls back to snd_una on a time-out */
-    uint32_t snd_max; /* highest ever sent */
+    uint32_t snd_nxt; /* after the last segment sent */
+    uint32_t snd_max; /* beyond it only by a window probe's byte */
     uint32_t snd_end; /* after the last byte queued: where FIN would stand */
     uint32_t snd_wnd; /* scaled */
     uint32_t snd_wl1, snd_wl2;
     uint32_t snd_wnd_max;
-    struct rte_mbuf *sq_head, *sq_tail; /* linked by notes */
-    struct rte_mbuf *sq_next;           /* holds snd_nxt; NULL when all has been sent */
-    uint32_t sq_mbufs;
-    uint16_t mss; /* payload bytes a segment, options allowed for */
-    uint8_t dup_acks;
+    struct tcp_seg *sq_head, *sq_tail; /* by sequence number */
+    struct tcp_seg *sq_next;           /* starts at snd_nxt; NULL when all has been sent */
+    uint32_t sq_segs;
+    uint16_t mss;      /* payload bytes a segment, options allowed for */
     uint8_t rtx_shift; /* back-off of the retransmission time-out */
 
-    /* Line 3: congestion, round trips, times. */
+    /* Line 3: congestion, round trips. */
     uint32_t cwnd __attribute__((aligned(64)));
     uint32_t ssthresh;
-    uint32_t cc_acked; /* acknowledged since cwnd last grew, in congestion avoidance */
-    uint32_t recover;  /* RFC 6582 */
+    uint32_t pipe;   /* bytes of the segments in flight (RFC 6675 4) */
+    uint32_t sndbuf; /* bytes that may be queued; grows with cwnd */
     uint32_t srtt_us, rttvar_us, rto_us;
-    uint32_t rtt_seq;
-    uint64_t rtt_at;
-    uint64_t deadline[TIMERS];
+    uint32_t sacked;              /* bytes marked SACKED */
+    struct tcp_segs flight, lost; /* see struct tcp_seg */
 
-    /* Line 4: lists. */
+    /* Line 4: times and lists. */
+    uint64_t deadline[TIMERS] __attribute__((aligned(64)));
+    struct tcp_rack rack;
+    struct tcp_cubic cubic;
+    struct tcp_hystart hystart;
+
+    /* Touched when something is lost. */
+    uint32_t recover;                        /* RFC 6582 */
+    uint32_t prr_delivered, prr_out, prr_fs; /* RFC 9937 5: fs is RecoverFS */
+    uint64_t recover_at;                     /* when recovery began */
+    uint32_t rtx_total, dsack_total;         /* segments sent again, and told to be duplicates */
+    uint32_t tlp_end;                        /* with CF_TLP */
+    uint32_t sacked_segs;                    /* marked SACKED */
+    uint16_t dup_acks;                       /* without SACK */
+    uint8_t nblocks, fresh_blocks;           /* of `blocks`; news since the last ACK */
+    uint8_t quick_acks;                      /* segments still to be acknowledged at once */
+    uint8_t seen_next;                       /* of sack_seen: the next to be overwritten */
+    struct tcp_undo undo;
+    struct tcp_sack_seen sack_seen[TCP_SACK_BLOCKS];
+    struct tcp_range blocks[TCP_BLOCKS_KEPT]; /* runs received, the latest first (RFC 2018 4) */
+    struct tcp_range dsack;                   /* with CF_DSACK_DUE */
+    struct tcp_seg fin;                       /* FIN that no data carries */
+
+    /* RFC 6298 with many samples a round trip. */
+    uint32_t rtt_seq; /* where the round ends */
+    uint32_t mdev_us, mdev_max_us;
+    uint64_t rtt_at;
+
     struct wheel_timer timer; /* at the earliest deadline or before it */
     TAILQ_ENTRY(tcp_conn) ready, output;
 
@@ -264,6 +410,7 @@ struct tcp_conn {
     uint64_t challenge_at; /* no challenge ACK before */
     uint64_t grow_at;      /* start of the receive-window measurement */
     uint32_t grow_bytes;   /* read by the owner since */
+    uint32_t grow_before;  /* read in the measurement before */
     uint32_t iss, irs;
     uint32_t orphan_una; /* snd_una when the orphan timer was set: it must have moved since */
     uint32_t ts_offset;
@@ -338,10 +485,12 @@ struct tcp {
     uint32_t rx_held, tx_held; /* mbufs in receive and send queues */
     uint32_t rx_soft, rx_hard; /* windows stop growing; data is dropped */
     uint32_t held_max;         /* of both: no new connections */
-    uint32_t tx_max;           /* writes go short */
-    uint64_t pressure_idle;    /* who stands still so long is reset next */
-    uint32_t pressure_hand;    /* the connection to be looked at next */
-    uint32_t sq_mbufs_soft;    /* of one connection: from here on tails are filled up */
+    uint32_t tx_max;
+    uint64_t pressure_idle; /* who stands still so long is reset next */
+    uint32_t pressure_hand; /* the connection to be looked at next */
+    uint32_t tx_soft;       /* from here on send buffers are the initial ones */
+    uint32_t sq_segs_soft;  /* of one connection: from here on only full segments leave */
+    struct tcp_seg *segs, *seg_free;
     uint32_t rcv_mbufs_max;
 
     struct tcp_listener listeners[NET_INTERCEPT_MAX];
@@ -497,24 +646,79 @@ bool cookie_received(struct tcp *t, struct tcp_in *s, uint32_t hash);
 bool ack_received(struct tcp_conn *c, const struct tcp_in *s);
 void window_received(struct tcp_conn *c, const struct tcp_in *s);
 
+/* tcp_board.c */
+void board_init(struct tcp_conn *c);
+void board_sent(struct tcp_conn *c, struct tcp_seg *s); /* for the first time or again */
+/* `s` has arrived: leaves what list it is in. The caller marks it SACKED or frees it. */
+void board_delivered(struct tcp_conn *c, struct tcp_seg *s, struct tcp_acking *a);
+void board_sacked(struct tcp_conn *c, struct tcp_seg *s, struct tcp_acking *a);
+void board_lost(struct tcp_conn *c, struct tcp_seg *s);
+void board_remove(struct tcp_conn *c, struct tcp_seg *s); /* from its list and the sums */
+void board_not_lost(struct tcp_conn *c);                  /* all that was, is in flight again */
+/* The peer has thrown away what it had reported (RFC 2018 8). */
+void board_reneged(struct tcp_conn *c);
+/* All in flight is lost, but what `keep` says might still be on its way. */
+void board_all_lost(struct tcp_conn *c,
+                    bool (*keep)(const struct tcp_conn *, const struct tcp_seg *));
+uint32_t board_pipe(const struct tcp_conn *c); /* bytes in flight, as far as can be told */
+
+/* tcp_sack.c */
+void sack_received(struct tcp_conn *c, struct tcp_acking *a);
+void sack_forget(struct tcp_conn *c);
+void sack_forget_before(struct tcp_conn *c, uint32_t ack); /* before segments are freed */
+
+/* tcp_blocks.c */
+void blocks_add(struct tcp_conn *c, uint32_t start, uint32_t end); /* a run has begun or grown */
+void blocks_dsack(struct tcp_conn *c, uint32_t start, uint32_t end);
+void blocks_clear(struct tcp_conn *c);
+/* Writes up to `room` bytes of options; how many. Call once the data below rcv_nxt is known. */
+unsigned blocks_len(struct tcp_conn *c, unsigned room);
+uint8_t *blocks_put(struct tcp_conn *c, uint8_t *o, unsigned len);
+unsigned blocks_acks(const struct tcp_conn *c); /* ACKs needed to tell all that is new */
+
+/* tcp_rack.c */
+void rack_delivered(struct tcp_conn *c, const struct tcp_seg *s, const struct tcp_in *in);
+void rack_dsack(struct tcp_conn *c);
+void rack_recovered(struct tcp_conn *c);
+void rack_detect(struct tcp_conn *c, struct tcp_acking *a);
+bool rack_maybe_there(const struct tcp_conn *c, const struct tcp_seg *s);
+
+/* tcp_tlp.c */
+void tlp_schedule(struct tcp_conn *c);
+void tlp_due(struct tcp_conn *c);
+void tlp_acked(struct tcp_conn *c, const struct tcp_acking *a);
+
 /* tcp_recover.c */
-void recover_dup_ack(struct tcp_conn *c);
-void recover_ack(struct tcp_conn *c, uint32_t acked);
+void recover_acked(struct tcp_conn *c, struct tcp_acking *a);
+void recover_reorder_due(struct tcp_conn *c);
 void recover_timeout(struct tcp_conn *c);
 
 /* tcp_cc.c */
 void cc_init(struct tcp_conn *c);
 void cc_acked(struct tcp_conn *c, uint32_t acked);
-void cc_recovery_enter(struct tcp_conn *c);
-void cc_recovery_dup(struct tcp_conn *c);
-void cc_recovery_partial(struct tcp_conn *c, uint32_t acked);
-void cc_recovery_exit(struct tcp_conn *c);
+void cc_congestion(struct tcp_conn *c); /* ssthresh follows; cwnd is the caller's */
 void cc_timeout(struct tcp_conn *c);
+void cc_set(struct tcp_conn *c, uint32_t cwnd);
+void cc_undo(struct tcp_conn *c);
 void cc_restart(struct tcp_conn *c);
 
+/* tcp_cubic.c */
+void cubic_congestion(struct tcp_cubic *q, uint32_t cwnd);
+/* The window after `acked` more bytes. */
+uint32_t cubic_acked(struct tcp_cubic *q, uint32_t cwnd, uint32_t mss, uint32_t acked,
+                     uint32_t rtt_us, uint64_t now_us);
+void cubic_idle(struct tcp_cubic *q, uint64_t now_us); /* it was not the window that held us back */
+uint32_t cubic_root(uint64_t n);                       /* the integer below it */
+
+/* tcp_hystart.c */
+void hystart_begin(struct tcp_conn *c);
+void hystart_sample(struct tcp_conn *c, uint32_t rtt_us);
+uint32_t hystart_growth(struct tcp_conn *c, uint32_t acked); /* bytes slow start may add */
+
 /* tcp_rtt.c */
-void rtt_start(struct tcp_conn *c, uint32_t end);
-void rtt_ack(struct tcp_conn *c, const struct tcp_in *s);
+void rtt_syn_sent(struct tcp_conn *c);
+void rtt_syn_acked(struct tcp_conn *c, const struct tcp_in *s);
+void rtt_acked(struct tcp_conn *c, const struct tcp_acking *a);
 uint32_t rto_now(const struct tcp_conn *c); /* with back-off */
 
 /* tcp_recv.c */
@@ -529,9 +733,15 @@ uint32_t chain_cut(struct rte_mbuf **m, uint32_t n); /* frees the first bytes; h
 void chain_trim(struct rte_mbuf *m, uint32_t keep);  /* one packet: drops the end */
 
 /* tcp_send.c */
-void send_acked(struct tcp_conn *c, uint32_t ack);
+/* Everything before `ack` has arrived. Moves snd_una. */
+void send_acked(struct tcp_conn *c, uint32_t ack, struct tcp_acking *a);
 void send_free(struct tcp_conn *c);
-void send_rewind(struct tcp_conn *c); /* snd_nxt back to snd_una */
+bool segs_new(struct tcp *t);
+/* Makes `s` end after `n` bytes of its data; what follows becomes a segment of its own in the same
+ * state. n < seg_span(s). False if the table is spent. */
+bool seg_split(struct tcp_conn *c, struct tcp_seg *s, uint32_t n);
+void send_fin(struct tcp_conn *c); /* queues FIN */
+void send_buffer_grow(struct tcp_conn *c);
 void send_check_room(struct tcp_conn *c);
 void send_feed_starved(struct tcp *t);
 /* Bytes queued, sent or not. */

@@ -5,9 +5,7 @@
  */
 #include "tcp_internal.h"
 
-#define NOTE(c, m) (&note_of((c)->t, (m))->send)
-
-/* A segment to be: a part of one queued mbuf, or nothing but FIN. */
+/* What goes into one segment: of a queued one all, or for a probe its first byte. */
 struct chunk {
     struct rte_mbuf *m;
     uint32_t seq;
@@ -15,7 +13,7 @@ struct chunk {
     bool fin;
 };
 
-enum verdict { SEND, NOTHING, WAIT_CWND, WAIT_WINDOW };
+enum verdict { SENT, NOTHING, WAIT_CWND, WAIT_WINDOW, NO_MBUF };
 
 /* ------------------------------------------------------------ sending one */
 
@@ -71,7 +69,7 @@ static struct rte_mbuf *payload(struct tcp_conn *c, const struct chunk *k)
 {
     if (!k->m)
         return control_mbuf(c->t);
-    if (rte_mbuf_refcnt_read(k->m) == 1 && k->seq == NOTE(c, k->m)->seq)
+    if (rte_mbuf_refcnt_read(k->m) == 1)
         return payload_in_place(k);
     return c->t->lower.linear ? payload_copied(c->t, k) : payload_attached(c->t, k);
 }
@@ -91,90 +89,114 @@ static bool chunk_send(struct tcp_conn *c, const struct chunk *k)
     return true;
 }
 
-/* --------------------------------------------------------- what to send */
-
-static struct chunk chunk_at(struct tcp_conn *c, struct rte_mbuf *m, uint32_t seq)
+static bool seg_send(struct tcp_conn *c, struct tcp_seg *s)
 {
-    struct chunk k = {.m = m, .seq = seq};
-    uint32_t skip, left;
+    struct chunk k = {s->m, s->seq, s->off, s->len, (s->flags & SEG_FIN) != 0};
 
-    if (m) {
-        skip = seq - NOTE(c, m)->seq;
-        left = NOTE(c, m)->len - skip;
-        k.off = (uint16_t)(NOTE(c, m)->off + skip);
-        k.len = (uint16_t)u32_min(left, c->mss);
-    }
-    k.fin = (c->flags & CF_FIN_QUEUED) && seq + k.len == c->snd_end;
-    return k;
+    if (!chunk_send(c, &k))
+        return false;
+    if ((s->flags & SEG_SENT) && (c->flags & CF_RECOVERY))
+        COUNT(c->t, retransmits_fast);
+    board_sent(c, s);
+    return true;
 }
 
-/* cwnd less flight, with a segment more for each of the first duplicate ACKs (RFC 3042). */
-static int64_t cwnd_room(const struct tcp_conn *c)
-{
-    int64_t room = (int64_t)c->cwnd - (int64_t)(uint32_t)(c->snd_nxt - c->snd_una);
+/* --------------------------------------------------------- what to send */
 
-    if (!(c->flags & (CF_RECOVERY | CF_LOSS)))
-        room += (int64_t)c->mss * (c->dup_acks < 2 ? c->dup_acks : 2);
-    return room;
+/* In recovery the window opens by less than a segment at a time: any opening lets one go, and
+ * prr_out has it smaller next time. */
+static bool cwnd_allows(const struct tcp_conn *c, uint32_t n)
+{
+    uint32_t pipe = board_pipe(c);
+
+    if (c->flags & CF_RECOVERY)
+        return pipe < c->cwnd;
+    return pipe + n <= c->cwnd;
+}
+
+static int32_t window_after(const struct tcp_conn *c, uint32_t seq)
+{
+    return (int32_t)(c->snd_una + c->snd_wnd - seq);
+}
+
+/* These cut `s` where it is larger: its data to a segment, all of it to the window. */
+static bool cut_to_mss(struct tcp_conn *c, struct tcp_seg *s)
+{
+    return s->len <= c->mss || seg_split(c, s, c->mss);
+}
+
+static bool cut_to_window(struct tcp_conn *c, struct tcp_seg *s, int32_t wnd)
+{
+    return seg_span(s) <= (uint32_t)wnd || seg_split(c, s, u32_min((uint32_t)wnd, s->len));
+}
+
+/* Once more what is lost, the lowest first; beyond the peer's window only if nothing else could
+ * make it speak, and that the time-out sees to. */
+static enum verdict output_lost(struct tcp_conn *c)
+{
+    struct tcp_seg *s = TAILQ_FIRST(&c->lost);
+    int32_t wnd;
+
+    if (!s)
+        return NOTHING;
+    wnd = window_after(c, s->seq);
+    if (!cwnd_allows(c, seg_span(s) < c->mss ? seg_span(s) : c->mss))
+        return WAIT_CWND;
+    if (wnd <= 0 || (seg_span(s) > (uint32_t)wnd && s != c->sq_head))
+        return WAIT_WINDOW;
+    if (!cut_to_mss(c, s) || !cut_to_window(c, s, wnd))
+        return NO_MBUF;
+    return seg_send(c, s) ? SENT : NO_MBUF;
+}
+
+/* So many small segments are out that what a record of each costs matters more than a round trip:
+ * Nagle's rule. */
+static bool hold_small(const struct tcp_conn *c, const struct tcp_seg *s)
+{
+    return s->len < c->mss && !(s->flags & SEG_FIN) && !s->next &&
+           c->sq_segs > c->t->sq_segs_soft && !TAILQ_EMPTY(&c->flight);
 }
 
 /* The sender's silly-window avoidance (RFC 9293 3.8.6.2.1) without Nagle's rule: what is queued in
  * full goes at once, a segment is cut to the window only if the cut is worth half the largest
  * window seen; otherwise the persist timer sees to it. */
-static enum verdict chunk_next(struct tcp_conn *c, struct chunk *k)
+static enum verdict output_new(struct tcp_conn *c)
 {
-    int32_t wnd = (int32_t)(c->snd_una + c->snd_wnd - c->snd_nxt);
-    int64_t cwnd = cwnd_room(c);
+    struct tcp_seg *s = c->sq_next;
+    uint32_t span;
+    int32_t wnd;
 
-    if (!c->sq_next && (!(c->flags & CF_FIN_QUEUED) || c->snd_nxt != c->snd_end))
+    if (!s || hold_small(c, s))
         return NOTHING;
-    *k = chunk_at(c, c->sq_next, c->snd_nxt);
-    if (k->len + (k->fin && !k->len) > cwnd)
+    if (!cut_to_mss(c, s))
+        return NO_MBUF;
+    span = seg_span(s);
+    wnd = window_after(c, s->seq);
+    if (!cwnd_allows(c, span))
         return WAIT_CWND;
-    if (k->fin && k->len && k->len + 1 > wnd)
-        k->fin = false;
-    if (k->len + k->fin <= wnd)
-        return SEND;
-    if (wnd <= 0 || k->len <= wnd || (uint32_t)wnd < c->snd_wnd_max / 2)
+    if (wnd <= 0 ||
+        (span > (uint32_t)wnd && s->len != (uint32_t)wnd && (uint32_t)wnd < c->snd_wnd_max / 2))
         return WAIT_WINDOW;
-    k->len = (uint16_t)wnd;
-    k->fin = false;
-    return SEND;
+    if (!cut_to_window(c, s, wnd))
+        return NO_MBUF;
+    return seg_send(c, s) ? SENT : NO_MBUF;
 }
 
-static void sent(struct tcp_conn *c, const struct chunk *k)
+/* RFC 8985 7.3: new data if there is any and the window allows, else the last segment once more. */
+static void output_tlp(struct tcp_conn *c)
 {
-    uint32_t end = k->seq + k->len + k->fin;
+    struct tcp_seg *s = c->sq_next, *last = TAILQ_LAST(&c->flight, tcp_segs);
+    bool fresh = s && s->len <= c->mss && (int32_t)seg_span(s) <= window_after(c, s->seq);
 
-    if (seq_lt(c->snd_max, end)) {
-        if (c->snd_nxt == c->snd_max)
-            rtt_start(c, end);
-        c->snd_max = end;
-    }
-    c->snd_nxt = end;
-    if (c->sq_next && seq_leq(NOTE(c, c->sq_next)->seq + NOTE(c, c->sq_next)->len, end))
-        c->sq_next = NOTE(c, c->sq_next)->next;
-}
-
-/* The segment at snd_una once more; snd_nxt stays. */
-static bool send_again(struct tcp_conn *c)
-{
-    struct chunk k = chunk_at(c, c->sq_head, c->snd_una);
-
-    c->flags &= ~(uint32_t)CF_RETRANSMIT;
-    if (!c->sq_head && !k.fin)
-        return true;
-    /* Nothing that was not sent before: it might exceed the window. */
-    k.len = (uint16_t)u32_min(k.len, c->snd_max - c->snd_una);
-    k.fin = k.fin && seq_lt(c->snd_una + k.len, c->snd_max);
-    if (!k.len && !k.fin)
-        return true;
-    if (chunk_send(c, &k)) {
-        timer_set(c, TIMER_RTX, c->t->now + rto_now(c));
-        return true;
-    }
-    c->flags |= CF_RETRANSMIT;
-    return false;
+    c->flags &= ~(uint32_t)CF_TLP_DUE;
+    if (!fresh)
+        s = last;
+    if (!s || s->len > c->mss || !seg_send(c, s))
+        return; /* the time-out will see to it */
+    COUNT(c->t, tlp_probes);
+    c->tlp_end = c->snd_nxt;
+    c->flags |= fresh ? CF_TLP : CF_TLP | CF_TLP_AGAIN;
+    timer_set(c, TIMER_RTX, c->t->now + rto_now(c));
 }
 
 /* RFC 9293 3.8.6.1: the first byte beyond the window, or, when a sliver is open, what fits it (the
@@ -182,24 +204,24 @@ static bool send_again(struct tcp_conn *c)
  * again with the segment it belongs to. */
 static void send_probe(struct tcp_conn *c)
 {
-    int32_t wnd = (int32_t)(c->snd_una + c->snd_wnd - c->snd_nxt);
+    struct tcp_seg *s = c->sq_head;
     struct chunk k;
+    int32_t wnd;
 
     c->flags &= ~(uint32_t)CF_PROBE_DUE;
-    if (!c->sq_next && (!(c->flags & CF_FIN_QUEUED) || c->snd_nxt != c->snd_end))
+    if (!s)
         return;
-    k = chunk_at(c, c->sq_next, c->snd_nxt);
-    if (k.len) {
-        k.len = (uint16_t)u32_min(k.len, wnd > 1 ? (uint32_t)wnd : 1);
-        k.fin = false;
+    wnd = window_after(c, s->seq);
+    if (wnd > 0) {
+        if (cut_to_mss(c, s) && cut_to_window(c, s, wnd) && seg_send(c, s))
+            COUNT(c->t, probes_sent);
+        return;
     }
+    k = (struct chunk){s->m, s->seq, s->off, s->len != 0, s->len == 0};
     if (!chunk_send(c, &k))
         return; /* the timer comes again */
     COUNT(c->t, probes_sent);
-    if (wnd > 0)
-        sent(c, &k);
-    else
-        c->snd_max = seq_max(c->snd_max, k.seq + k.len + k.fin);
+    c->snd_max = seq_max(c->snd_max, s->seq + 1);
 }
 
 /* RFC 9293 3.8.4: a segment that the peer has seen already, so that it must answer. */
@@ -228,7 +250,7 @@ uint32_t conn_ack_seq(const struct tcp_conn *c)
 /* The timer that what is queued needs, once output has done what it could. */
 static void arm(struct tcp_conn *c, enum verdict v)
 {
-    if (c->snd_nxt != c->snd_una) {
+    if (!TAILQ_EMPTY(&c->flight)) {
         c->flags &= ~(uint32_t)CF_PERSIST;
         if (c->deadline[TIMER_RTX] == TCP_NEVER)
             timer_set(c, TIMER_RTX, c->t->now + rto_now(c));
@@ -240,40 +262,48 @@ static void arm(struct tcp_conn *c, enum verdict v)
     }
 }
 
+/* A fresh retransmission timer, not what is left of the persist timer. */
 static void window_is_open(struct tcp_conn *c)
 {
     if (!(c->flags & CF_PERSIST))
         return;
-    /* A fresh retransmission timer, not what is left of the other. */
     c->flags &= ~(uint32_t)CF_PERSIST;
     timer_clear(c, TIMER_RTX);
 }
 
+static enum verdict output_one(struct tcp_conn *c)
+{
+    enum verdict v = output_lost(c);
+
+    if (v == NOTHING)
+        v = output_new(c);
+    if (v == SENT)
+        window_is_open(c);
+    return v;
+}
+
 static void output_data(struct tcp_conn *c)
 {
+    uint32_t before = c->snd_nxt;
     enum verdict v = NOTHING;
-    struct chunk k;
-    bool mbufs = true;
 
     if (c->snd_una == c->snd_max && c->t->now - c->snd_at > rto_now(c))
         cc_restart(c);
-    if (c->flags & CF_RETRANSMIT)
-        mbufs = send_again(c);
     if (c->flags & CF_PROBE_DUE)
         send_probe(c);
-    for (unsigned n = 0; mbufs && n < TCP_BURST && (v = chunk_next(c, &k)) == SEND; n++) {
-        window_is_open(c);
-        mbufs = chunk_send(c, &k);
-        if (mbufs)
-            sent(c, &k);
-    }
+    if (c->flags & CF_TLP_DUE)
+        output_tlp(c);
+    for (unsigned n = 0; n < TCP_BURST && (v = output_one(c)) == SENT; n++)
+        ;
     if (v == WAIT_CWND)
         c->flags |= CF_CWND_LIMITED;
-    else if (v != SEND)
+    else if (v == NOTHING || v == WAIT_WINDOW)
         c->flags &= ~(uint32_t)CF_CWND_LIMITED;
-    if (!mbufs || v == SEND)
+    if (v == NO_MBUF || v == SENT)
         conn_output_later(c);
     arm(c, v);
+    if (c->snd_nxt != before)
+        tlp_schedule(c);
 }
 
 /* What is owed and no data has carried. Duplicate ACKs go one by one: data would hide them. */
@@ -282,6 +312,8 @@ static void output_acks(struct tcp_conn *c)
     unsigned n = c->dup_acks_owed;
     struct rte_mbuf *m;
 
+    if (n && (c->flags & CF_SACK)) /* one tells of all, as far as there is room for blocks */
+        n = blocks_acks(c);
     if (!n && (c->flags & CF_ACK_NOW))
         n = 1;
     c->dup_acks_owed = 0;
@@ -313,7 +345,7 @@ static void output_syn(struct tcp_conn *c)
     c->flags &= ~(uint32_t)CF_SYN_DUE;
     c->dup_acks_owed = 0;
     if (c->snd_max == c->iss)
-        rtt_start(c, c->iss + 1);
+        rtt_syn_sent(c);
     c->snd_nxt = c->snd_max = c->iss + 1;
     segment_send_syn(c, m);
     if (c->deadline[TIMER_RTX] == TCP_NEVER)

@@ -102,7 +102,7 @@ void path_timeout(struct tcp_conn *c)
 
     if (mtu >= c->mtu || !c->sq_head)
         return;
-    len = u32_min(note_of(c->t, c->sq_head)->send.len, c->mss);
+    len = u32_min(c->sq_head->len, c->mss);
     if (len <= conn_mss_for(c, mtu)) /* its size is not what holds it up */
         return;
     lower(c, mtu);

@@ -47,7 +47,7 @@ void pressure_fit_window(struct tcp_conn *c)
 static uint64_t stood_still(const struct tcp_conn *c)
 {
     uint64_t rx = c->rcv_mbufs ? c->t->now - c->rx_moved_at : 0;
-    uint64_t tx = c->sq_mbufs ? c->t->now - c->tx_moved_at : 0;
+    uint64_t tx = c->sq_segs ? c->t->now - c->tx_moved_at : 0;
 
     return rx > tx ? rx : tx;
 }

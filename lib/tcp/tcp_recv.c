@@ -264,9 +264,12 @@ static void ooo_add(struct tcp_conn *c, struct rte_mbuf *m, uint32_t seq, uint32
     bool kept;
 
     COUNT(c->t, out_of_order);
+    if (prev && seq_lt(seq, RUN(c, prev)->end))
+        blocks_dsack(c, seq, seq_lt(end, RUN(c, prev)->end) ? end : RUN(c, prev)->end);
     if (prev && seq_leq(end, RUN(c, prev)->end)) {
         COUNT(c->t, drop_duplicate);
         chain_free(m);
+        blocks_add(c, RUN(c, prev)->seq, RUN(c, prev)->end);
         return;
     }
     if (prev && seq_leq(seq, RUN(c, prev)->end)) {
@@ -275,18 +278,30 @@ static void ooo_add(struct tcp_conn *c, struct rte_mbuf *m, uint32_t seq, uint32
         kept = run_insert(c, prev, m, seq, end);
         grown = m;
     }
-    if (kept)
-        run_absorb(c, grown);
-    else
+    if (!kept) {
         COUNT(c->t, drop_ooo_full);
+        return;
+    }
+    run_absorb(c, grown);
+    blocks_add(c, RUN(c, grown)->seq, RUN(c, grown)->end);
 }
 
 /* ------------------------------------------------------------- arrival */
 
-static void data_in_order(struct tcp_conn *c)
+/* Beyond RFC 9293 3.8.6.3 full segments are acknowledged one by one while the sender's window is
+ * small: at the start, and after anything was out of order. */
+static bool quick_ack(struct tcp_conn *c, uint32_t len)
+{
+    if (!c->quick_acks || len < c->mss)
+        return false;
+    c->quick_acks--;
+    return true;
+}
+
+static void data_in_order(struct tcp_conn *c, uint32_t len)
 {
     runs_join(c);
-    if (c->rcv_nxt - c->rcv_acked >= 2u * c->rcv_mss)
+    if (quick_ack(c, len) || c->rcv_nxt - c->rcv_acked >= 2u * c->rcv_mss)
         conn_ack_now(c);
     else if (!(c->flags & CF_ACK_NOW))
         timer_set_sooner(c, TIMER_ACK, c->t->now + TCP_DELACK);
@@ -306,9 +321,12 @@ bool recv_data(struct tcp_conn *c, struct tcp_in *s)
         /* RFC 5681 4.2: at once, one for each. */
         if (c->dup_acks_owed < UINT8_MAX)
             c->dup_acks_owed++;
+        c->quick_acks = TCP_QUICK_ACKS;
         conn_ack_now(c);
         return false;
     }
+    if (s->seq != c->rcv_nxt)
+        blocks_dsack(c, s->seq, c->rcv_nxt);
     chain_cut(&m, c->rcv_nxt - s->seq); /* some of it is left: the caller has seen to that */
     if (!rq_append(c, m, s->seq + s->len - c->rcv_nxt)) {
         conn_ack_now(c);
@@ -318,7 +336,7 @@ bool recv_data(struct tcp_conn *c, struct tcp_in *s)
         c->dup_acks_owed = 0;
         conn_ack_now(c);
     }
-    data_in_order(c);
+    data_in_order(c, s->len);
     return true;
 }
 
@@ -330,6 +348,7 @@ void recv_free_runs(struct tcp_conn *c)
     }
     c->run_head = c->run_tail = NULL;
     c->runs = 0;
+    blocks_clear(c);
 }
 
 void recv_free(struct tcp_conn *c)
@@ -378,18 +397,23 @@ static bool window_update_due(const struct tcp_conn *c)
 }
 
 /* The buffer grows to twice what the owner reads in a round trip, so that the window never holds
- * back a peer whose data is wanted; not while mbufs are scarce. */
+ * back a peer whose data is wanted, and by as much again as it reads more than in the round trip
+ * before: the peer's window doubles while we measure. Not while mbufs are scarce. */
 static void rcvbuf_grow(struct tcp_conn *c, uint32_t n)
 {
     struct tcp *t = c->t;
-    uint32_t rtt = (c->flags & CF_HAVE_SRTT) ? c->srtt_us : 100000;
+    uint32_t rtt = (c->flags & CF_HAVE_SRTT) ? c->srtt_us : 100000, more;
+    uint64_t want;
 
     c->grow_bytes += n;
     if (t->now - c->grow_at < rtt)
         return;
-    if (!pressure_short(t) && c->grow_bytes > c->rcvbuf / 2)
-        c->rcvbuf = u32_min(c->grow_bytes * 2, t->cfg.rcvbuf_max);
+    more = c->grow_bytes > c->grow_before ? c->grow_bytes - c->grow_before : 0;
+    want = 2 * (uint64_t)c->grow_bytes + 2 * (uint64_t)more + 16u * c->rcv_mss;
+    if (!pressure_short(t) && want > c->rcvbuf)
+        c->rcvbuf = want < t->cfg.rcvbuf_max ? (uint32_t)want : t->cfg.rcvbuf_max;
     c->grow_at = t->now;
+    c->grow_before = c->grow_bytes;
     c->grow_bytes = 0;
 }
 

@@ -4,7 +4,15 @@
 #include <rte_byteorder.h>
 #include <rte_tcp.h>
 
-enum { OPT_END = 0, OPT_NOP = 1, OPT_MSS = 2, OPT_WSCALE = 3, OPT_SACK_OK = 4, OPT_TS = 8 };
+enum {
+    OPT_END = 0,
+    OPT_NOP = 1,
+    OPT_MSS = 2,
+    OPT_WSCALE = 3,
+    OPT_SACK_OK = 4,
+    OPT_SACK = 5,
+    OPT_TS = 8
+};
 
 static uint16_t get16(const uint8_t *p)
 {
@@ -34,6 +42,17 @@ static uint8_t *put32(uint8_t *p, uint32_t v)
 
 /* ------------------------------------------------------------- reading */
 
+/* RFC 2018 3. The numbers are checked where they are used. */
+static bool sack_read(const uint8_t *o, unsigned len, struct tcp_in *in)
+{
+    if (len == 0 || len % 8 || len / 8 > TCP_SACK_BLOCKS)
+        return false;
+    in->nsack = (uint8_t)(len / 8);
+    for (unsigned i = 0; i < in->nsack; i++)
+        in->sack[i] = (struct tcp_range){get32(o + 8 * i), get32(o + 8 * i + 4)};
+    return true;
+}
+
 /* One known option; false if its length is not its own. `o` points at kind. */
 static bool option_read(const uint8_t *o, unsigned len, struct tcp_in *in)
 {
@@ -53,6 +72,8 @@ static bool option_read(const uint8_t *o, unsigned len, struct tcp_in *in)
             return false;
         in->sack_ok = true;
         return true;
+    case OPT_SACK:
+        return sack_read(o + 2, len - 2, in);
     case OPT_TS:
         if (len != 10)
             return false;
@@ -107,8 +128,9 @@ bool segment_parse(const struct net_segment *s, struct tcp_in *in)
     in->len = s->m->pkt_len - hlen;
     in->mss = 0;
     in->wscale = -1;
-    in->sack_ok = false;
     in->has_ts = false;
+    in->sack_ok = false;
+    in->nsack = 0;
     in->old = false;
     if (hlen > sizeof(*h) &&
         !options_read((const uint8_t *)(h + 1), hlen - (unsigned)sizeof(*h), in))
@@ -177,12 +199,18 @@ static void ack_sent(struct tcp_conn *c)
 void segment_send(struct tcp_conn *c, struct rte_mbuf *m, uint32_t seq, uint8_t flags)
 {
     bool ts = (c->flags & CF_TS) != 0;
-    unsigned hlen = ts ? 20 + TCP_OPT_TS_LEN : 20;
+    unsigned hlen = ts ? 20 + TCP_OPT_TS_LEN : 20, sack = 0;
     uint8_t *o;
 
+    /* Blocks where they fit: full segments have no room, and then an ACK of its own goes out. */
+    if (c->flags & CF_SACK)
+        sack = blocks_len(c, u32_min(60 - hlen, m->pkt_len < c->mss ? c->mss - m->pkt_len : 0));
+    hlen += sack;
     o = header_put(&c->key, m, hlen, seq, c->rcv_nxt, flags | TH_ACK, recv_window(c));
     if (ts)
-        timestamps_put(o, ts_clock(c->t, c->ts_offset), c->ts_recent);
+        o = timestamps_put(o, ts_clock(c->t, c->ts_offset), c->ts_recent);
+    if (sack)
+        blocks_put(c, o, sack);
     ack_sent(c);
     hand_down(c->t, &c->key, m);
 }
@@ -198,7 +226,8 @@ void segment_send_syn(struct tcp_conn *c, struct rte_mbuf *m)
     struct tcp *t = c->t;
     bool first = c->state == TCP_SYN_SENT;
     bool ts = first || (c->flags & CF_TS), ws = first || (c->flags & CF_WSCALE);
-    unsigned hlen = 20 + 4 + (ws ? 4 : 0) + (ts ? TCP_OPT_TS_LEN : 0);
+    bool sack = first || (c->flags & CF_SACK);
+    unsigned hlen = 20 + 4 + (ws ? 4 : 0) + (ts ? TCP_OPT_TS_LEN : 0) + (sack ? 4 : 0);
     uint16_t wnd = (uint16_t)u32_min(c->rcvbuf, UINT16_MAX); /* never scaled: RFC 7323 2.2 */
     uint8_t *o = header_put(&c->key, m, hlen, c->iss, first ? 0 : c->rcv_nxt,
                             first ? TH_SYN : TH_SYN | TH_ACK, wnd);
@@ -207,7 +236,9 @@ void segment_send_syn(struct tcp_conn *c, struct rte_mbuf *m)
     if (ws)
         o = put8(put8(put8(put8(o, OPT_NOP), OPT_WSCALE), 3), t->rcv_scale);
     if (ts)
-        timestamps_put(o, ts_clock(t, c->ts_offset), first ? 0 : c->ts_recent);
+        o = timestamps_put(o, ts_clock(t, c->ts_offset), first ? 0 : c->ts_recent);
+    if (sack)
+        put16(put16(o, OPT_NOP << 8 | OPT_NOP), OPT_SACK_OK << 8 | 2);
     if (!first) {
         c->rcv_edge = seq_max(c->rcv_edge, c->rcv_nxt + wnd);
         ack_sent(c);

@@ -55,6 +55,9 @@ static bool cut_old(struct tcp_conn *c, struct tcp_in *s)
         c->state == TCP_SYN_RECEIVED || !ack_in_range(c, s))
         return false;
     COUNT(c->t, drop_duplicate);
+    if (s->len)
+        blocks_dsack(c, s->seq, s->seq + s->len);
+    c->quick_acks = TCP_QUICK_ACKS;
     s->len = 0;
     s->flags &= (uint8_t)~TH_FIN;
     s->old = true;
@@ -148,7 +151,7 @@ static void syn_sent_established(struct tcp_conn *c, struct tcp_in *s)
 {
     c->snd_una = s->ack;
     c->snd_wl2 = s->ack;
-    rtt_ack(c, s);
+    rtt_syn_acked(c, s);
     conn_established(c);
     conn_ack_now(c);
     s->flags &= (uint8_t)~TH_SYN;
@@ -278,7 +281,7 @@ static bool handshake_ack(struct tcp_conn *c, struct tcp_in *s)
         return false;
     }
     c->snd_una = s->ack;
-    rtt_ack(c, s);
+    rtt_syn_acked(c, s);
     window_received(c, s);
     conn_established(c);
     return true;

@@ -1,15 +1,15 @@
-/* What time does. A connection has three deadlines and one timer in the wheel. Most deadlines are
+/* What time does. A connection has five deadlines and one timer in the wheel. Most deadlines are
  * put off by every segment, so the timer is left where it is when a deadline moves away, and looks
  * at them when it fires.
  *
  *     TIMER_RTX   SYN and SYN,ACK again             1 s, doubling, syn_retries times
  *                 first byte not acknowledged again  RTO, doubling, data_retries times
  *                 window probe (CF_PERSIST)          RTO, doubling to 60 s, while it is answered
- *     TIMER_ACK   delayed ACK                        40 ms
- *     TIMER_KEEP  keepalive                          keepalive_us, then an eighth of it, 9 times
- *                 orphan: no progress, or waiting    fin_timeout_us
- *                 for the peer's FIN
- *     (TIME_WAIT records wait time_wait_us in a list of their own: tcp_time_wait.c) */
+ *     TIMER_REO   what was overtaken counts as lost  RACK's round trip and reordering window
+ *     TIMER_TLP   tail loss probe, once a tail       two round trips, with one segment out 200 ms
+ * more TIMER_ACK   delayed ACK                        40 ms TIMER_KEEP  keepalive keepalive_us,
+ * then an eighth of it, 9 times orphan: no progress, or waiting    fin_timeout_us for the peer's
+ * FIN (TIME_WAIT records wait time_wait_us in a list of their own: tcp_time_wait.c) */
 #include "tcp_internal.h"
 
 #define SHIFT_MAX 12
@@ -68,8 +68,8 @@ static bool rtx_due(struct tcp_conn *c)
     if (c->snd_wnd == 0 && !(c->flags & CF_PERSIST)) {
         /* The peer has taken its window back over what was in flight: that is not congestion. */
         c->flags |= CF_PERSIST;
-        c->flags &= ~(uint32_t)(CF_TIMING | CF_RETRANSMIT | CF_RECOVERY);
-        send_rewind(c);
+        c->flags &= ~(uint32_t)(CF_RECOVERY | CF_TLP | CF_TLP_DUE);
+        board_all_lost(c, NULL);
     }
     if (c->flags & CF_PERSIST) {
         c->flags |= CF_PROBE_DUE;
@@ -143,6 +143,10 @@ void timer_fired(struct wheel_timer *w, uint64_t now_us)
     (void)now_us; /* the stack's own clock has been set to it */
     if (take_due(c, TIMER_RTX) && !rtx_due(c))
         return;
+    if (take_due(c, TIMER_REO))
+        recover_reorder_due(c);
+    if (take_due(c, TIMER_TLP))
+        tlp_due(c);
     if (take_due(c, TIMER_KEEP) && !keep_due(c))
         return;
     if (take_due(c, TIMER_ACK))

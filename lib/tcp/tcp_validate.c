@@ -59,13 +59,29 @@ static bool runs_valid(const struct tcp_conn *c, uint32_t *mbufs)
     return true;
 }
 
+/* Told blocks are runs that are there, or lie below rcv_nxt by now. */
+static bool blocks_valid(const struct tcp_conn *c)
+{
+    CHECK(c->nblocks <= TCP_BLOCKS_KEPT && c->fresh_blocks <= TCP_BLOCKS_KEPT);
+    for (unsigned i = 0; i < c->nblocks; i++) {
+        const struct rte_mbuf *r = c->run_head;
+
+        if (seq_leq(c->blocks[i].end, c->rcv_nxt))
+            continue;
+        while (r && note_of(c->t, r)->run.seq != c->blocks[i].start)
+            r = note_of(c->t, r)->run.next;
+        CHECK(r && note_of(c->t, r)->run.end == c->blocks[i].end);
+    }
+    return true;
+}
+
 static bool receive_valid(const struct tcp_conn *c, struct totals *all)
 {
     uint32_t mbufs = 0;
 
     CHECK(chain_valid(c->rq_head, c->rq_tail, c->rq_bytes, &mbufs));
     CHECK(runs_valid(c, &mbufs));
-    CHECK(mbufs == c->rcv_mbufs);
+    CHECK(mbufs == c->rcv_mbufs && blocks_valid(c));
     CHECK(c->rcvbuf <= c->t->cfg.rcvbuf_max);
     if (!(c->flags & CF_OVER) && c->state >= TCP_SYN_RECEIVED) {
         CHECK(seq_leq(c->rcv_nxt, c->rcv_edge + 1));
@@ -77,42 +93,104 @@ static bool receive_valid(const struct tcp_conn *c, struct totals *all)
     return true;
 }
 
-static bool send_queue_valid(const struct tcp_conn *c, uint32_t *mbufs)
+static bool seg_valid(const struct tcp_conn *c, const struct tcp_seg *s, uint32_t *held)
+{
+    unsigned state = s->flags & (SEG_SENT | SEG_SACKED | SEG_LOST);
+
+    CHECK(state == 0 || state == SEG_SENT || state == (SEG_SENT | SEG_SACKED) ||
+          state == (SEG_SENT | SEG_LOST));
+    CHECK(!(s->flags & SEG_RTX) || state);
+    CHECK(seg_span(s) > 0);
+    CHECK(!(s->flags & SEG_FIN) || (!s->next && (c->flags & CF_FIN_QUEUED)));
+    if (s == &c->fin) {
+        CHECK(!s->m && s->len == 0 && (s->flags & SEG_FIN));
+        return true;
+    }
+    ++*held;
+    CHECK(s->len > 0 && rte_mbuf_refcnt_read(s->m) >= 1);
+    CHECK(s->off >= TCP_HEADROOM && s->off + s->len <= s->m->buf_len);
+    return true;
+}
+
+/* The queue is one piece of sequence space, what has been sent before what has not. */
+static bool send_queue_valid(const struct tcp_conn *c, uint32_t *held)
 {
     bool syn = c->state == TCP_SYN_SENT || c->state == TCP_SYN_RECEIVED;
-    uint32_t seq = syn ? c->iss + 1 : c->snd_una;
-    bool next_seen = c->sq_next == NULL;
+    uint32_t seq = syn ? c->iss + 1 : c->snd_una, segs = 0;
+    const struct tcp_seg *next = NULL, *s;
 
-    for (struct rte_mbuf *m = c->sq_head; m; m = note_of(c->t, m)->send.next) {
-        const union tcp_note *n = note_of(c->t, m);
-
-        CHECK(n->send.seq == seq && n->send.len > 0);
-        CHECK(n->send.off >= TCP_HEADROOM && n->send.off + n->send.len <= m->buf_len);
-        CHECK(n->send.next || m == c->sq_tail);
-        CHECK(rte_mbuf_refcnt_read(m) >= 1);
-        if (m == c->sq_next) {
-            next_seen = true;
-            CHECK(syn || (seq_leq(seq, c->snd_nxt) && seq_lt(c->snd_nxt, seq + n->send.len)));
-        }
-        seq += n->send.len;
-        ++*mbufs;
+    for (s = c->sq_head; s; s = s->next, segs++) {
+        CHECK(s->seq == seq && seg_valid(c, s, held));
+        CHECK(s->next || s == c->sq_tail);
+        CHECK(!next || !(s->flags & SEG_SENT));
+        if (!next && !(s->flags & SEG_SENT))
+            next = s;
+        seq = seg_end(s);
     }
-    CHECK(next_seen);
-    CHECK(seq == c->snd_end || (c->sq_head == NULL && c->snd_una == c->snd_end + 1));
+    CHECK(next == c->sq_next && segs == c->sq_segs);
+    CHECK(!next || syn || next->seq == c->snd_nxt);
+    CHECK(next || syn || seq == c->snd_nxt);
+    CHECK(seq == c->snd_end + ((c->flags & CF_FIN_QUEUED) ? 1 : 0));
     CHECK((c->sq_head != NULL) == (c->sq_tail != NULL));
-    CHECK(c->sq_next || syn || seq_leq(c->snd_end, c->snd_nxt));
+    return true;
+}
+
+/* Each list holds what is in its state, and the sums are right. */
+static bool board_valid(const struct tcp_conn *c)
+{
+    uint32_t pipe = 0, sacked = 0, sacked_segs = 0, flight = 0, lost = 0;
+    const struct tcp_seg *s;
+
+    for (s = c->sq_head; s && (s->flags & SEG_SENT); s = s->next) {
+        sacked += s->flags & SEG_SACKED ? seg_span(s) : 0;
+        sacked_segs += (s->flags & SEG_SACKED) != 0;
+        flight += !(s->flags & (SEG_SACKED | SEG_LOST));
+        lost += (s->flags & SEG_LOST) != 0;
+    }
+    TAILQ_FOREACH (s, &c->flight, order) {
+        CHECK((s->flags & (SEG_SENT | SEG_SACKED | SEG_LOST)) == SEG_SENT && flight--);
+        pipe += seg_span(s);
+    }
+    TAILQ_FOREACH (s, &c->lost, order)
+        CHECK((s->flags & SEG_LOST) && lost--);
+    CHECK(flight == 0 && lost == 0);
+    CHECK(pipe == c->pipe && sacked == c->sacked && sacked_segs == c->sacked_segs);
+    CHECK((c->flags & CF_SACK) || !sacked);
+    CHECK(c->dsack_total <= c->rtx_total);
+    return true;
+}
+
+/* What is remembered of blocks points into the queue. */
+static bool seen_valid(const struct tcp_conn *c)
+{
+    for (unsigned i = 0; i < TCP_SACK_BLOCKS; i++) {
+        const struct tcp_seg *s = c->sq_head;
+
+        while (s && s != c->sack_seen[i].at)
+            s = s->next;
+        CHECK(!c->sack_seen[i].at || (s && (s->flags & SEG_SENT)));
+    }
+    return true;
+}
+
+static bool recovery_valid(const struct tcp_conn *c)
+{
+    CHECK((c->flags & (CF_RECOVERY | CF_LOSS)) != (CF_RECOVERY | CF_LOSS));
+    if (c->flags & (CF_RECOVERY | CF_LOSS))
+        CHECK(seq_leq(c->recover, c->snd_nxt));
+    CHECK(!(c->flags & CF_FRTO) || (c->flags & CF_LOSS));
+    CHECK(!(c->flags & CF_TLP_AGAIN) || (c->flags & CF_TLP));
+    CHECK(c->deadline[TIMER_REO] == TCP_NEVER || !TAILQ_EMPTY(&c->flight));
+    CHECK(c->sndbuf >= c->t->cfg.sndbuf_initial && c->sndbuf <= c->t->cfg.sndbuf_max);
     return true;
 }
 
 /* Something that is owed must have something that makes it happen. */
 static bool send_live(const struct tcp_conn *c)
 {
-    bool pending = c->sq_next || ((c->flags & CF_FIN_QUEUED) && seq_leq(c->snd_nxt, c->snd_end));
-    bool out = c->snd_una != c->snd_max;
-
-    if (c->state >= TCP_ESTABLISHED && (pending || out))
+    if (c->state >= TCP_ESTABLISHED && c->sq_head)
         CHECK((c->flags & CF_OUTPUT) || c->deadline[TIMER_RTX] != TCP_NEVER);
-    if (c->flags & (CF_ACK_NOW | CF_SYN_DUE | CF_RETRANSMIT | CF_PROBE_DUE | CF_KEEP_DUE))
+    if (c->flags & (CF_ACK_NOW | CF_SYN_DUE | CF_TLP_DUE | CF_PROBE_DUE | CF_KEEP_DUE))
         CHECK(c->flags & CF_OUTPUT);
     for (unsigned i = 0; i < TIMERS; i++)
         if (c->deadline[i] != TCP_NEVER)
@@ -126,6 +204,7 @@ static bool send_valid(const struct tcp_conn *c, struct totals *all)
 
     if (!(c->flags & CF_OVER)) {
         CHECK(send_queue_valid(c, &mbufs));
+        CHECK(board_valid(c) && seen_valid(c) && recovery_valid(c));
         CHECK(seq_leq(c->snd_una, c->snd_nxt) && seq_leq(c->snd_nxt, c->snd_max));
         CHECK(seq_leq(c->snd_max, c->snd_end + ((c->flags & CF_FIN_QUEUED) ? 1 : 0)));
         CHECK(c->mss > 0 && c->mss <= c->t->payload_max);
@@ -138,7 +217,6 @@ static bool send_valid(const struct tcp_conn *c, struct totals *all)
         CHECK(c->flags & CF_OWNED); /* else it would be free */
         CHECK((c->flags & CF_READY) || c->rq_bytes);
     }
-    CHECK(mbufs == c->sq_mbufs);
     all->tx += mbufs;
     return true;
 }

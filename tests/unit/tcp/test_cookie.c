@@ -53,7 +53,7 @@ static void offered(struct world *w, struct seg syn, bool v6)
     const struct tcp_conn *c;
 
     assert_int_equal(s.mss, v6 ? 1440 : 1460); /* RFC 6691: our own */
-    assert_int_equal(s.ws, ts && syn.ws ? 6 : 0);
+    assert_int_equal(s.ws, ts && syn.ws ? w->t->rcv_scale + 1 : 0);
     assert_int_equal(s.sack_ok, ts && syn.sack_ok);
     assert_int_equal(s.ts != 0, ts);
     assert_int_equal(s.ecr, syn.ts);
@@ -66,7 +66,7 @@ static void offered(struct world *w, struct seg syn, bool v6)
     assert_int_equal(!!(c->flags & CF_WSCALE), ts && syn.ws);
     assert_int_equal(!!(c->flags & CF_SACK), ts && syn.sack_ok);
     assert_int_equal(c->snd_wnd, 1000u << (ts && syn.ws ? syn.ws - 1 : 0));
-    assert_int_equal(c->rcv_scale, ts && syn.ws ? 5 : 0);
+    assert_int_equal(c->rcv_scale, ts && syn.ws ? w->t->rcv_scale : 0);
     assert_int_equal(c->rcv_edge - c->rcv_nxt, s.wnd); /* what the cookie promised */
     if (ts)
         assert_int_equal(c->ts_recent, syn.ts + 9);

@@ -6,16 +6,23 @@
 static void ack_every_second_segment(void **state)
 {
     struct world *w = world_new();
+    uint32_t seq = 1;
 
     (void)state;
     passive(w);
-    IN(w, A, 1, 1, 1460);
-    IN(w, A, 1461, 1, 1460);
-    OUT(w, A, 1, 2921);
-    IN(w, A, 2921, 1, 1460);
+    for (unsigned i = 0; i < 16;
+         i++, seq += 1460) { /* at first each: the sender's window is small */
+        IN(w, A, seq, 1, 1460);
+        OUT(w, A, 1, seq + 1460);
+    }
+    IN(w, A, seq, 1, 1460);
     NONE(w);
-    OUT_AFTER(w, 40 * MS, A, 1, 4381); /* RFC 9293 3.8.6.3: not later than 500 ms */
-    READS(w, 0, 4380);
+    IN(w, A, seq + 1460, 1, 1460);
+    OUT(w, A, 1, seq + 2920);
+    IN(w, A, seq + 2920, 1, 1460);
+    NONE(w);
+    OUT_AFTER(w, 40 * MS, A, 1, seq + 4380); /* RFC 9293 3.8.6.3: not later than 500 ms */
+    READS(w, 0, seq - 1 + 4380);
     assert_int_equal(COUNTER(w, delayed_acks), 1);
     world_delete(w);
 }
@@ -251,7 +258,7 @@ static unsigned largest_window(struct world *w)
         w->now += 100;
         tcp_read(w->c, buf, sizeof(buf));
         while (out_count(w)) {
-            unsigned wnd = out_any(w).wnd << 5;
+            unsigned wnd = out_any(w).wnd << 7;
             largest = wnd > largest ? wnd : largest;
         }
     }
@@ -265,7 +272,7 @@ static void the_window_grows_with_use(void **state)
 
     (void)state;
     assert_true(largest > 400000); /* 14.6 MB/s over 20 ms is 292 KB, and twice that is asked for */
-    assert_true(largest <= 1 << 20);
+    assert_true(largest <= 2 << 20);
     world_delete(w);
 }
 
@@ -757,7 +764,8 @@ static void slow_down(struct tcp_config *c)
     c->sndbuf_max = 8192;
 }
 
-/* Many tiny writes, each sent alone, must not take an mbuf each for ever. */
+/* Many tiny writes, each sent alone, must not take an mbuf each for ever: from some number on they
+ * wait until what is out is acknowledged, or make a full segment. */
 static void tiny_segments_are_bounded(void **state)
 {
     struct world *w = world_with(slow_down);
@@ -770,8 +778,11 @@ static void tiny_segments_are_bounded(void **state)
         run(w);
     }
     assert_true(before - test_pool_free(w->pool) < 20);
-    for (uint32_t i = 0; i < 400; i++)
+    for (uint32_t i = 0; i < 16; i++)
         OUT(w, P | A, 1 + i, 1, 1);
+    NONE(w);
+    IN(w, A, 1, 17);
+    OUT(w, P | A, 17, 1, 384);
     IN(w, A, 1, 401);
     assert_int_equal(test_pool_free(w->pool), before);
     world_delete(w);

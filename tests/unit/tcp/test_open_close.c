@@ -31,7 +31,7 @@ static void options_are_agreed(void **state)
 
     (void)state;
     IN(w, S, .mss = 1400, .ws = 8, .ts = 77);
-    OUT(w, S | A, 0, 1, .mss = 1460, .ws = 6, .ecr = 77);
+    OUT(w, S | A, 0, 1, .mss = 1460, .ws = 8, .ecr = 77);
     IN(w, A, 1, 1, .ts = 78);
     assert_int_equal(writes(w, 0, 3000), 3000);
     run(w);
