@@ -86,10 +86,6 @@ struct chunked {
     {                                                                                              \
         HTTP_OK, HTTP_ERR_NONE, M(in), data, rest                                                  \
     }
-#define BAD(why, in)                                                                               \
-    {                                                                                              \
-        HTTP_BAD, HTTP_ERR_##why, M(in), NULL, 0                                                   \
-    }
 #define MORE(in, data)                                                                             \
     {                                                                                              \
         HTTP_MORE, HTTP_ERR_NONE, M(in), data, 0                                                   \
@@ -112,43 +108,6 @@ static const struct chunked cases[] = {
     MORE("5\r\nhello\r\n0\r\n\r", "hello"),
     MORE("0\r\nA: b\r\n", ""),
     MORE("7fffffffffffffff\r\nab", "ab"),
-    BAD(BAD_CHUNK, "\r\n"),
-    BAD(BAD_CHUNK, ";x\r\n"),
-    BAD(BAD_CHUNK, "g\r\n"),
-    BAD(BAD_CHUNK, "0x5\r\nhello\r\n"),
-    BAD(BAD_CHUNK, "+5\r\nhello\r\n"),
-    BAD(BAD_CHUNK, "-1\r\n"),
-    BAD(BAD_CHUNK, " 5\r\nhello\r\n"),
-    BAD(BAD_CHUNK, "5 \r\nhello\r\n"),
-    BAD(BAD_CHUNK, "5\t;x\r\nhello\r\n"),
-    BAD(BAD_CHUNK, "5\nhello\r\n"),
-    BAD(BAD_CHUNK, "5\r\r\nhello\r\n"),
-    BAD(BAD_CHUNK, "5\rhello\r\n"),
-    BAD(BAD_CHUNK, "5;x\nhello\r\n0\r\n\r\n"),
-    BAD(BAD_CHUNK, "5;\"\n\"\r\nhello\r\n"),
-    BAD(BAD_CHUNK, "5;x\0\r\nhello\r\n"),
-    BAD(BAD_CHUNK, "5;\x80\r\nhello\r\n"),
-    BAD(BAD_CHUNK, "5;x\rX\nhello\r\n"),
-    BAD(BAD_CHUNK, "5\r\nhello0\r\n"),
-    BAD(BAD_CHUNK, "5\r\nhello\n0\r\n\r\n"),
-    BAD(BAD_CHUNK, "5\r\nhello\r0\r\n\r\n"),
-    BAD(BAD_CHUNK, "5\r\nhello!\r\n0\r\n\r\n"),
-    BAD(BAD_CHUNK, "5\r\nhello\r\n\r\n"),
-    BAD(BAD_CHUNK, "8000000000000000\r\n"),
-    BAD(BAD_CHUNK, "ffffffffffffffff\r\n"),
-    BAD(BAD_CHUNK, "5\r\nhello\r\n7fffffffffffffff\r\n"),
-    BAD(CHUNK_TOO_LONG, "00000000000000003\r\nabc\r\n"),
-    BAD(CHUNK_TOO_LONG, "1;" X64 X64 X64 X64 "x\r\nx\r\n"),
-    BAD(BAD_TRAILER, "0\r\n A: b\r\n\r\n"),
-    BAD(BAD_TRAILER, "0\r\nA : b\r\n\r\n"),
-    BAD(BAD_TRAILER, "0\r\n: b\r\n\r\n"),
-    BAD(BAD_TRAILER, "0\r\nA\r\n\r\n"),
-    BAD(BAD_TRAILER, "0\r\nA: b\n\r\n"),
-    BAD(BAD_TRAILER, "0\r\nA: b\r\n c\r\n\r\n"),
-    BAD(BAD_TRAILER, "0\r\nA: b\rc\r\n\r\n"),
-    BAD(BAD_TRAILER, "0\r\nA: \0\r\n\r\n"),
-    BAD(BAD_TRAILER, "0\r\n\n"),
-    BAD(BAD_TRAILER, "0\r\n\rx"),
 };
 
 static void test_chunked(void **state)
