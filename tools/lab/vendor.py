@@ -154,7 +154,8 @@ def main():
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     log, lock = open(log_path, "a"), threading.Lock()
-    listener = socket.create_server((address, int(port)), backlog=256)
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    listener = socket.create_server((address, int(port)), family=family, backlog=256)
     while True:
         raw, _ = listener.accept()
         threading.Thread(target=serve, args=(raw, context, log, lock), daemon=True).start()

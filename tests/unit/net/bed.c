@@ -33,8 +33,8 @@ static void configure(void)
     in->addrs[in->naddrs++] = prefix("10.10.0.1/24");
     in->addrs[in->naddrs++] = prefix("fd00:10::1/64");
     out->addrs[out->naddrs++] = prefix("10.20.0.1/24");
-    out->gateway = net_addr_v4(GATEWAY);
-    out->has_gateway = true;
+    out->gateway[NET_IP4] = net_addr_v4(GATEWAY);
+    out->has_gateway[NET_IP4] = true;
     bed.config.intercept[bed.config.nintercept++] = 443;
     bed.config.intercept[bed.config.nintercept++] = 8443;
     add_pass("10.10.0.0/24", "10.20.0.53/32", IPPROTO_UDP, 53, 53);
