@@ -51,13 +51,16 @@ static const struct yaml_node *section(const struct yaml_node *root, const char 
 static bool read_address(const struct yaml_node *n, struct net_side_config *s, struct diags *d)
 {
     struct net_prefix p;
+    const char *unfit;
 
     if (yaml_kind_of(n) != YAML_SCALAR || !net_prefix_parse(yaml_text(n), &p)) {
-        diag_error(d, yaml_place(n), "this is no address with a prefix length, as 10.10.0.1/24");
+        diag_error(d, yaml_place(n),
+                   "this is no address with a prefix length, as 10.10.0.1/24 or fd00:10::1/64");
         return false;
     }
-    if (!net_addr_is_v4(&p.addr)) {
-        diag_error(d, yaml_place(n), "this version serves IPv4 addresses only");
+    unfit = net_prefix_unfit(&p);
+    if (unfit) {
+        diag_error(d, yaml_place(n), "%s", unfit);
         return false;
     }
     if (s->naddrs == NET_ADDRS_MAX) {
@@ -68,11 +71,42 @@ static bool read_address(const struct yaml_node *n, struct net_side_config *s, s
     return true;
 }
 
+static void read_gateway(const struct yaml_node *n, struct net_side_config *s, struct diags *d)
+{
+    struct net_addr a;
+    enum net_family family;
+
+    if (yaml_kind_of(n) != YAML_SCALAR || !net_addr_parse(yaml_text(n), &a)) {
+        diag_error(d, yaml_place(n), "this is no address");
+        return;
+    }
+    family = net_addr_is_v4(&a) ? NET_IP4 : NET_IP6;
+    if (s->has_gateway[family]) {
+        diag_error(d, yaml_place(n), "a port has one gateway of each family at most");
+        return;
+    }
+    s->gateway[family] = a;
+    s->has_gateway[family] = true;
+}
+
+/* One address, or a list with one of each family. */
+static void read_gateways(const struct yaml_node *n, struct net_side_config *s, struct diags *d)
+{
+    if (yaml_kind_of(n) != YAML_SEQUENCE) {
+        read_gateway(n, s, d);
+        return;
+    }
+    if (yaml_count(n) == 0)
+        diag_error(d, yaml_place(n), "an empty list of gateways; leave the key out");
+    for (size_t i = 0; i < yaml_count(n); i++)
+        read_gateway(yaml_at(n, i), s, d);
+}
+
 static void read_side(const struct yaml_node *root, const char *key, struct net_side_config *s,
                       struct diags *d)
 {
     static const char *const known[] = {"port", "addresses", "gateway", NULL};
-    const struct yaml_node *n = section(root, key, true, d), *addrs;
+    const struct yaml_node *n = section(root, key, true, d), *addrs, *gateway;
     struct span text;
 
     if (!n)
@@ -92,11 +126,9 @@ static void read_side(const struct yaml_node *root, const char *key, struct net_
     else
         for (size_t i = 0; i < yaml_count(addrs); i++)
             read_address(yaml_at(addrs, i), s, d);
-    if (yaml_read_text(n, "gateway", false, &text, d)) {
-        s->has_gateway = net_addr_parse(text, &s->gateway);
-        if (!s->has_gateway)
-            diag_error(d, yaml_place(yaml_get(n, "gateway")), "this is no address");
-    }
+    gateway = yaml_get(n, "gateway");
+    if (gateway)
+        read_gateways(gateway, s, d);
 }
 
 static void read_intercept(const struct yaml_node *root, struct net_config *net, struct diags *d)
@@ -176,6 +208,10 @@ static void read_pass_entry(const struct yaml_node *e, struct net_config *net, s
     if (!read_prefix(e, "from", &p.from, d) || !read_prefix(e, "to", &p.to, d) ||
         !yaml_read_enum(e, "protocol", true, protocols, &protocol, d) || !read_port_range(e, &p, d))
         return;
+    if (net_addr_is_v4(&p.from.addr) != net_addr_is_v4(&p.to.addr)) {
+        diag_error(d, yaml_place(e), "from and to are of one family, IPv4 or IPv6");
+        return;
+    }
     if (net->npass == NET_PASSTHROUGH_MAX) {
         diag_error(d, yaml_place(e), "%d passthrough entries at most", NET_PASSTHROUGH_MAX);
         return;

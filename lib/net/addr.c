@@ -71,6 +71,21 @@ bool net_prefix_parse(struct span text, struct net_prefix *out)
     return true;
 }
 
+const char *net_prefix_unfit(const struct net_prefix *p)
+{
+    const uint8_t *b = p->addr.b;
+
+    if (net_addr_is_v4(&p->addr))
+        return p->bits < 96 ? "an IPv4 address is written as 10.10.0.1/24" : NULL;
+    if (b[0] == 0xff)
+        return "this is a multicast address";
+    if (b[0] == 0xfe && (b[1] & 0xc0) == 0x80)
+        return "link-local addresses are not given: each port with an IPv6 address has its own";
+    if (b[0] == 0) /* reserved, with ::1 and what stands for IPv4 in it (RFC 4291 2.4) */
+        return "this IPv6 address cannot be a host's";
+    return p->bits < 8 ? "an IPv6 prefix length is 8 to 128 here" : NULL;
+}
+
 bool net_prefix_has(const struct net_prefix *p, const struct net_addr *a)
 {
     unsigned whole = p->bits / 8, rest = p->bits % 8;

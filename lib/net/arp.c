@@ -60,20 +60,12 @@ void net_arp_request(struct net *n, enum net_side side, const struct net_addr *t
 }
 
 /* RFC 5227 3: sender and target are the address itself. */
-void net_announce(struct net *n)
+void net_arp_announce(struct net *n, enum net_side side, const struct net_addr *a)
 {
-    for (int side = 0; side < NET_SIDES; side++) {
-        const struct net_face *f = &n->face[side];
+    struct rte_mbuf *m = arp_frame(n, side, RTE_ARP_OP_REQUEST, a, NULL, a);
 
-        for (unsigned i = 0; i < f->nlocal; i++) {
-            const struct net_addr *a = &f->local[i].addr;
-            struct rte_mbuf *m =
-                net_addr_is_v4(a) ? arp_frame(n, side, RTE_ARP_OP_REQUEST, a, NULL, a) : NULL;
-
-            if (m)
-                net_tx(n, side, m);
-        }
-    }
+    if (m)
+        net_tx(n, side, m);
 }
 
 static void answer(struct net *n, const struct arp *a)

@@ -69,13 +69,13 @@ static bool read_quote(const struct net_pkt *p, struct net_quote *q)
     return true;
 }
 
-/* Whether the quoted packet can have been a segment of ours. Outside we speak from our own
- * addresses; inside from the addresses that callers wanted, on intercepted ports. */
-static bool quotes_us(const struct net *n, const struct net_pkt *p, const struct net_quote *q)
+/* Outside we speak from our own addresses; inside from the addresses that callers wanted, on
+ * intercepted ports. */
+bool net_quotes_us(const struct net *n, enum net_side side, const struct net_quote *q)
 {
     if (q->protocol != IPPROTO_TCP)
         return false;
-    if (p->side == NET_OUTSIDE)
+    if (side == NET_OUTSIDE)
         return net_is_local_on(n, NET_OUTSIDE, &q->src);
     return net_intercepts(n, q->sport) && !net_is_local(n, &q->src) &&
            !net_on_link(n, NET_INSIDE, &q->src);
@@ -111,7 +111,7 @@ static counter *error(struct net *n, struct net_pkt *p)
         return &n->count.drop_icmp_bad;
     if (icmp->type == ICMP_UNREACHABLE && icmp->code >= UNREACH_CODES)
         return &n->count.drop_icmp_bad;
-    if (quotes_us(n, p, &q))
+    if (net_quotes_us(n, p->side, &q))
         return icmp->type == ICMP_UNREACHABLE ? unreachable_up(n, p, &q)
                                               : &n->count.drop_icmp_other;
     if (!net_is_local(n, &p->dst) && net_pass_allows_error(n, p, &q))
@@ -128,7 +128,7 @@ static counter *transit(struct net *n, struct net_pkt *p)
         return net_pass_forward(n, p);
     if (p->side == NET_OUTSIDE)
         return &n->count.drop_not_ours;
-    net_icmp_error(n, p, ICMP_UNREACHABLE, ICMP_CODE_FORBIDDEN, 0);
+    net_icmp_error(n, p, NET_TELL_FORBIDDEN, 0);
     return &n->count.drop_not_intercepted;
 }
 

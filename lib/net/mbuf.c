@@ -156,6 +156,15 @@ uint16_t l4_cksum(const struct rte_mbuf *m, const struct rte_ipv4_hdr *ip)
     return (uint16_t) ~((sum & 0xffff) + (sum >> 16));
 }
 
+uint16_t l4_cksum6(const struct rte_mbuf *m, const struct rte_ipv6_hdr *ip, uint8_t protocol,
+                   uint32_t off, uint32_t len)
+{
+    uint64_t sum = sum_bytes(ip->src_addr, sizeof(ip->src_addr) + sizeof(ip->dst_addr));
+
+    sum += rte_cpu_to_be_16((uint16_t)len) + (uint64_t)rte_cpu_to_be_16(protocol);
+    return (uint16_t)~fold(sum + mbuf_sum(m, off, len));
+}
+
 uint16_t cksum_update(uint16_t cksum, uint16_t old_word, uint16_t new_word)
 {
     uint32_t sum = (uint16_t)~cksum + (uint32_t)(uint16_t)~old_word + new_word;

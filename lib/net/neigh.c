@@ -1,4 +1,6 @@
-/* The neighbour table: next-hop address to MAC, with the packets that wait for an answer.
+/* The neighbour table: next-hop address to MAC, with the packets that wait for an answer. ARP and
+ * neighbour discovery feed it alike; the states are those of RFC 4861 7.3.2 but for DELAY: nothing
+ * above tells us that a neighbour has been heard of, so that the first use of a stale entry asks.
  *
  * An entry's life:
  *   ASKING   a request is out; up to NEIGH_PENDING packets wait. Asked again each second (RFC 1122
@@ -19,9 +21,9 @@
 #include <stdlib.h>
 #include <sys/queue.h>
 
-#define ASK_US    (1 * US_IN_S)
+#define ASK_US    (1 * US_IN_S) /* RFC 4861 10: RETRANS_TIMER, MAX_MULTICAST_SOLICIT */
 #define ASK_TRIES 3
-#define VALID_US  (30 * US_IN_S)
+#define VALID_US  (30 * US_IN_S) /* REACHABLE_TIME */
 #define UNUSED_US (300 * US_IN_S)
 #define FAILED_US (1 * US_IN_S)
 /* An entry used this lately is not evicted for another. */
@@ -41,6 +43,7 @@ struct neigh {
     TAILQ_ENTRY(neigh) lru; /* in `spare` while FREE */
     struct net_addr addr;
     struct rte_ether_addr mac;
+    rte_be16_t ether_type; /* of what is sent to it */
     enum net_side side;
     enum neigh_state state;
     unsigned tries;    /* requests sent since ASKING or PROBING began */
@@ -112,10 +115,17 @@ static struct neigh *find(struct neigh_table *t, enum net_side side, const struc
     return NULL;
 }
 
+static counter *unresolved(const struct neigh *e)
+{
+    struct net_counters *c = &e->net->count;
+
+    return net_addr_is_v4(&e->addr) ? &c->drop_arp_unresolved : &c->drop_nd_unresolved;
+}
+
 static void drop_pending(struct neigh *e)
 {
     for (unsigned i = 0; i < e->npending; i++)
-        net_drop(&e->net->count.drop_arp_unresolved, e->pending[i]);
+        net_drop(unresolved(e), e->pending[i]);
     e->npending = 0;
 }
 
@@ -164,6 +174,8 @@ static struct neigh *new_entry(struct neigh_table *t, enum net_side side, const 
     TAILQ_REMOVE(&t->spare, e, lru);
     e->side = side;
     e->addr = *a;
+    e->ether_type =
+        net_addr_is_v4(a) ? RTE_BE16(RTE_ETHER_TYPE_IPV4) : RTE_BE16(RTE_ETHER_TYPE_IPV6);
     e->npending = 0;
     e->used_us = 0;
     e->asked_us = 0;
@@ -190,7 +202,10 @@ static void ask(struct neigh *e)
     e->tries++;
     e->asked_us = n->now;
     wheel_start(n->neighbours->wheel, &e->timer, n->now + ASK_US);
-    net_arp_request(n, e->side, &e->addr, known ? &e->mac : NULL);
+    if (net_addr_is_v4(&e->addr))
+        net_arp_request(n, e->side, &e->addr, known ? &e->mac : NULL);
+    else
+        net_nd_solicit(n, e->side, &e->addr, known ? &e->mac : NULL);
 }
 
 static void start_asking(struct neigh *e, enum neigh_state state)
@@ -210,14 +225,14 @@ static void put_ether(struct net *n, const struct neigh *e, struct rte_mbuf *m)
     }
     eth->dst_addr = e->mac;
     eth->src_addr = n->face[e->side].mac;
-    eth->ether_type = RTE_BE16(RTE_ETHER_TYPE_IPV4);
+    eth->ether_type = e->ether_type;
     net_tx(n, e->side, m);
 }
 
 static void queue_pending(struct neigh *e, struct rte_mbuf *m)
 {
     if (e->npending == NEIGH_PENDING) { /* the newest are worth most (RFC 1122 2.3.2.2) */
-        net_drop(&e->net->count.drop_arp_unresolved, e->pending[0]);
+        net_drop(unresolved(e), e->pending[0]);
         memmove(e->pending, e->pending + 1, (NEIGH_PENDING - 1) * sizeof(e->pending[0]));
         e->npending--;
     }
@@ -240,7 +255,7 @@ counter *neigh_send(struct net *n, enum net_side side, const struct net_addr *ho
     }
     mark_used(t, e);
     if (e->state == NEIGH_FAILED)
-        return &n->count.drop_arp_unresolved;
+        return unresolved(e);
     if (e->state == NEIGH_ASKING)
         queue_pending(e, m);
     else
@@ -282,6 +297,50 @@ void neigh_asker(struct net *n, enum net_side side, const struct net_addr *addr,
         e = new_entry(n->neighbours, side, addr);
     if (e)
         settle(e, mac);
+}
+
+/* Known, but to be asked back at its first use. */
+static void settle_stale(struct neigh *e, const struct rte_ether_addr *mac)
+{
+    settle(e, mac);
+    e->state = NEIGH_STALE;
+    wheel_start(e->net->neighbours->wheel, &e->timer, e->net->now + UNUSED_US);
+}
+
+void neigh_solicitor(struct net *n, enum net_side side, const struct net_addr *addr,
+                     const struct rte_ether_addr *mac)
+{
+    struct neigh *e = find(n->neighbours, side, addr);
+
+    if (!e)
+        e = new_entry(n->neighbours, side, addr);
+    else if ((e->state == NEIGH_VALID || e->state == NEIGH_STALE || e->state == NEIGH_PROBING) &&
+             rte_is_same_ether_addr(&e->mac, mac))
+        return; /* nothing new */
+    if (e)
+        settle_stale(e, mac);
+}
+
+/* Stricter than RFC 4861 7.2.5 in one thing: an unasked advertisement with another MAC makes us ask
+ * everybody, and is not believed before. */
+void neigh_advertised(struct net *n, enum net_side side, const struct net_addr *addr,
+                      const struct rte_ether_addr *mac, bool solicited, bool override)
+{
+    struct neigh *e = find(n->neighbours, side, addr);
+
+    if (!e || (e->state == NEIGH_ASKING && !mac))
+        return;
+    if (e->state == NEIGH_ASKING && !solicited)
+        settle_stale(e, mac);
+    else if (e->state == NEIGH_ASKING)
+        settle(e, mac);
+    else if (!mac || rte_is_same_ether_addr(&e->mac, mac)) {
+        if (solicited && e->state == NEIGH_PROBING)
+            settle(e, &e->mac);
+    } else if (solicited && override && e->state == NEIGH_PROBING)
+        settle(e, mac);
+    else
+        neigh_announced(n, side, addr, mac);
 }
 
 void neigh_announced(struct net *n, enum net_side side, const struct net_addr *addr,

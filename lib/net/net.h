@@ -1,9 +1,10 @@
-/* Ports and packets: Ethernet, ARP, IPv4, ICMP, routes. One `struct net` a worker; it owns that
- * worker's queue pair on both ports and everything it remembers (neighbours, pending packets), so
- * nothing here takes a lock. Knows nothing of TCP but its port numbers.
+/* Ports and packets: Ethernet, ARP, neighbour discovery, IPv4, IPv6, ICMP, routes. One `struct net`
+ * a worker; it owns that worker's queue pair on both ports and everything it remembers (neighbours,
+ * pending packets), so nothing here takes a lock. Knows nothing of TCP but its port numbers.
  *
  * Addresses are 16 bytes everywhere, IPv4 as ::ffff:a.b.c.d (RFC 4291 2.5.5.2), so that what stands
- * above treats both families alike. */
+ * above treats both families alike. That form never comes from a wire: an IPv6 packet that carries
+ * it is dropped. */
 #ifndef NET_NET_H
 #define NET_NET_H
 
@@ -42,6 +43,7 @@ char *net_addr_text(const struct net_addr *a, char out[NET_ADDR_TEXT]); /* retur
 /* ---------------------------------------------------------- configuration */
 
 enum net_side { NET_INSIDE, NET_OUTSIDE, NET_SIDES };
+enum net_family { NET_IP4, NET_IP6, NET_FAMILIES };
 
 #define NET_WORKERS_MAX     16
 #define NET_ADDRS_MAX       16
@@ -53,14 +55,20 @@ struct net_side_config {
     char port[32]; /* interface (or PCI address) that the profile's driver attaches to */
     struct net_prefix addrs[NET_ADDRS_MAX];
     unsigned naddrs;
-    struct net_addr gateway; /* next hop for whatever is on no prefix of this side */
-    bool has_gateway;
+    /* Next hop for whatever is on no prefix of this side; an IPv6 one may be link-local. */
+    struct net_addr gateway[NET_FAMILIES];
+    bool has_gateway[NET_FAMILIES];
 };
+
+/* An address that a port may be given: a host's own, and with a prefix that cannot be taken for the
+ * other family's. NULL if it may, else why not. IPv6 link-local addresses are not given: a port
+ * with an IPv6 address makes its own from its MAC (RFC 4291 appendix A). */
+const char *net_prefix_unfit(const struct net_prefix *p);
 
 /* Traffic that may cross without being looked into; replies of it pass too. */
 struct net_passthrough {
-    struct net_prefix from, to;   /* inside address, outside address */
-    uint8_t protocol;             /* IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMP */
+    struct net_prefix from, to;   /* inside address, outside address; of one family */
+    uint8_t protocol;             /* IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMP (ICMPv6 with IPv6) */
     uint16_t port_low, port_high; /* destination ports; 0..65535 for protocols that have none */
 };
 
@@ -135,8 +143,8 @@ struct net_unreachable {
     uint16_t sport, dport;
     uint32_t seq;
     enum net_side side;
-    bool too_big; /* fragmentation needed */
-    uint16_t mtu; /* with too_big, 0 if the router did not say */
+    bool too_big; /* fragmentation needed; IPv6: packet too big */
+    uint16_t mtu; /* with too_big: below the port's, 68 at least (IPv6: 1280); 0: IPv4, not said */
 };
 
 struct net_upcalls {
@@ -149,11 +157,14 @@ struct net_upcalls {
 #define NET_COUNTERS(X)                                                                           \
     X(rx_packets) X(rx_bytes) X(tx_packets) X(tx_bytes) X(drop_runt) X(drop_ethertype)            \
     X(drop_not_our_mac) X(drop_vlan) X(drop_ip_header) X(drop_ip_checksum) X(drop_ip_options)     \
-    X(drop_ip_source) X(drop_ttl) X(drop_ipv6) X(drop_fragment) X(drop_l4_header)                 \
+    X(drop_ip_source) X(drop_ttl) X(drop_ip6_off) X(drop_ip6_extension) X(drop_ip6_routing)       \
+    X(drop_ip6_jumbo) X(drop_ip6_no_next) X(drop_fragment) X(drop_l4_header)                      \
     X(drop_l4_checksum) X(drop_udp_quic) X(drop_not_intercepted) X(drop_not_ours)                 \
-    X(drop_arp_bad) X(drop_arp_unresolved) X(drop_no_route) X(drop_neighbours_full)               \
+    X(drop_arp_bad) X(drop_arp_unresolved) X(drop_nd_bad) X(drop_nd_unresolved)                   \
+    X(address_conflicts) X(drop_no_route) X(drop_neighbours_full)                                 \
     X(drop_icmp_bad) X(drop_icmp_other) X(drop_too_big) X(drop_no_mbuf) X(drop_tx_full)           \
     X(drop_tx_refused) X(arp_received) X(arp_requests_sent) X(arp_replies_sent)                   \
+    X(nd_received) X(nd_solicits_sent) X(nd_adverts_sent) X(mld_received) X(mld_reports_sent)     \
     X(icmp_echo_replies) X(icmp_errors_received) X(icmp_errors_sent) X(icmp_errors_limited)       \
     X(passed) X(respread) X(tx_handed_over) X(drop_spread_full)
 /* clang-format on */
@@ -169,8 +180,8 @@ struct net *net_new(struct net_ports *ports, unsigned worker, const struct net_c
                     const struct net_upcalls *up, void *ctx, uint64_t now_us);
 void net_delete(struct net *n);
 
-/* One burst from each port: answers ARP and echo, drops and counts, hands segments up. Returns how
- * many packets came. Worker only, like all below. */
+/* One burst from each port: answers ARP, neighbour discovery and echo, drops and counts, hands
+ * segments up. Returns how many packets came. Worker only, like all below. */
 unsigned net_poll(struct net *n, uint64_t now_us);
 
 /* Sends `m`, whose data starts at the TCP header (checksum field zero; head-room for Ethernet and
@@ -182,18 +193,25 @@ void net_send_tcp(struct net *n, enum net_side side, const struct net_addr *src,
                   const struct net_addr *dst, struct rte_mbuf *m);
 /* Hands the burst to the ports. Call once a loop. */
 void net_flush(struct net *n);
-/* ARP retries, neighbour ageing; at most once a millisecond is enough. */
+/* Questions to neighbours again, their ageing, a log line about an address that somebody else has;
+ * at most once a millisecond is enough. */
 void net_tick(struct net *n, uint64_t now_us);
 
-/* Tells both links which MAC address ours have (RFC 5227): whoever remembers another one, of an
- * earlier run or of the host that this one replaces, learns better. At the start, and again a
- * little later. */
+/* Tells both links which MAC address ours have (RFC 5227, RFC 4861 7.2.6): whoever remembers
+ * another one, of an earlier run or of the host that this one replaces, learns better. Joins our
+ * multicast groups (RFC 3810) and asks whether anybody has our IPv6 addresses (RFC 4862 5.4). At
+ * the start, and again a little later.
+ *
+ * The addresses are in use meanwhile, and stay so if somebody else has one: they were given by
+ * hand, and a host of the link must not be able to end the service by claiming one. The conflict is
+ * counted (address_conflicts) and logged as an error, with the other's MAC, at most each 10 s. */
 void net_announce(struct net *n);
 
 /* Does the port send chains of mbufs? If not they are copied into one first. */
 bool net_takes_chains(const struct net *n, enum net_side side);
 unsigned net_mtu(const struct net *n, enum net_side side); /* largest IP packet */
-/* Our source address for a connection out of that side towards `dst`; false if there is no route.*/
+/* Our source address for a connection out of that side towards `dst`, of its family: on its prefix,
+ * else by RFC 6724 5 rules 6, 5.5 and 8. False if there is no route. */
 bool net_source_for(const struct net *n, enum net_side side, const struct net_addr *dst,
                     struct net_addr *src);
 /* Likewise a pool: that address first, then all others of ours on the same prefix, as the

@@ -1,9 +1,11 @@
 /* What the parts of net share with each other and with nobody else.
  *
  * The road of a packet:   net_poll -> net_input (Ethernet) -> net_arp_input
- *                                                          -> ip4_input -> upcall
- *                                                                       -> net_icmp_input
- *                                                                       -> net_pass_forward
+ *                                                          -> ip4_input, net_ip6_input
+ *                         -> net_deliver4, net_deliver6 -> upcall
+ *                                                       -> net_icmp_input, net_icmp6_input
+ *                                                          -> net_nd_input, net_mld_input
+ *                                                       -> net_pass_forward
  * and out:                net_send_tcp, replies, passthrough -> net_ip_send (route, neighbour)
  *                                                          -> net_tx -> net_flush
  *
@@ -34,6 +36,7 @@ struct net_port {
     uint16_t max_segs; /* longest chain that it sends; 1: none */
     uint16_t queues;   /* pairs in use; worker i has pair i */
     bool open;         /* rte_eth_dev_close is owed */
+    int groups;        /* socket that holds the kernel's interface in our groups; 0: none */
     bool scatter;      /* can spread a received packet over several mbufs */
     uint64_t rss;      /* of RTE_ETH_RSS_*, what it can hash for us; 0: it cannot spread */
     uint8_t rss_key_len;
@@ -67,6 +70,12 @@ void rss_configure(const struct net_port *port, struct rte_eth_conf *conf);
 /* The port runs: fills in its steer table, and hands the port ours if it takes it. */
 void rss_started(struct net_port *port, unsigned workers);
 
+/* Makes a started port receive what is sent to the side's IPv6 groups. False after a logged error.
+ */
+bool net_port_join(struct net_port *port, const struct net_profile *p,
+                   const struct net_side_config *c);
+void net_port_leave(struct net_port *port);
+
 /* ----------------------------------------------------------------- routes */
 
 /* All addresses `a` with a & mask == net, as two words each; byte order does not matter for that.
@@ -96,6 +105,11 @@ struct net_local {
 
 /* ------------------------------------------------------------- neighbours */
 
+static inline enum net_family net_family_of(const struct net_addr *a)
+{
+    return net_addr_is_v4(a) ? NET_IP4 : NET_IP6;
+}
+
 #define NEIGH_MAX     1024
 #define NEIGH_BUCKETS 2048
 #define NEIGH_PENDING 4
@@ -114,6 +128,13 @@ bool neigh_reply(struct net *n, enum net_side side, const struct net_addr *addr,
 /* Somebody who asks for us has told his own pair; may create an entry. */
 void neigh_asker(struct net *n, enum net_side side, const struct net_addr *addr,
                  const struct rte_ether_addr *mac);
+/* An IPv6 host has told its pair in a question of its own (RFC 4861 7.2.3): used, but to be asked
+ * back at its first use. */
+void neigh_solicitor(struct net *n, enum net_side side, const struct net_addr *addr,
+                     const struct rte_ether_addr *mac);
+/* A neighbour advertisement (RFC 4861 7.2.5). `mac` is NULL when it named none. */
+void neigh_advertised(struct net *n, enum net_side side, const struct net_addr *addr,
+                      const struct rte_ether_addr *mac, bool solicited, bool override);
 /* Somebody announces a pair that we did not ask for: if it contradicts what we know, ask. */
 void neigh_announced(struct net *n, enum net_side side, const struct net_addr *addr,
                      const struct rte_ether_addr *mac);
@@ -134,9 +155,12 @@ struct net_face {
     bool tx_cksum;     /* the port fills in IPv4 and TCP checksums */
     struct rte_ether_addr mac;
     unsigned nlocal;
-    bool has_gateway;
-    struct net_addr gateway;
-    struct net_local local[NET_ADDRS_MAX];
+    bool has_gateway[NET_FAMILIES];
+    bool ip6; /* an IPv6 address was given: IPv6 is spoken here, and the last of `local` is
+               * link-local
+               */
+    struct net_addr gateway[NET_FAMILIES];
+    struct net_local local[NET_ADDRS_MAX + 1];
     struct net_txq tx;
 };
 
@@ -144,6 +168,16 @@ struct net_pass {
     struct net_range from, to;
     uint16_t low, high;
     uint8_t protocol;
+    enum net_family family; /* ::/0 holds the mapped IPv4 addresses, and does not mean them */
+};
+
+/* Somebody else has an address of ours. Told in net_tick, for the packet road does not log. */
+struct net_conflict {
+    bool fresh;
+    enum net_side side;
+    struct net_addr addr;
+    struct rte_ether_addr mac;
+    uint64_t quiet_until;
 };
 
 /* A token bucket in micro-tokens: one packet costs US_IN_S of them. RFC 1812 4.3.2.8. */
@@ -162,6 +196,9 @@ struct net {
     struct mesh *mesh; /* NULL: this worker is the only one */
     bool learning;     /* the frame in hand is another worker's copy: learn, do not answer */
     struct net_bucket icmp_errors;
+    struct net_conflict conflict;
+    uint64_t mld_at[NET_SIDES]; /* when a report is owed to who asked; 0: none */
+    uint64_t flow_seed;
     unsigned npass;
     struct net_face face[NET_SIDES];
     uint64_t intercept[65536 / 64]; /* a bit a port */
@@ -178,32 +215,78 @@ static inline bool net_intercepts(const struct net *n, uint16_t port)
     return n->intercept[port / 64] >> (port % 64) & 1;
 }
 
-/* A received IPv4 packet whose header has been found good. */
+/* A received packet whose IP header has been found good. Everything up to the end of a TCP header
+ * is in the first segment. */
 struct net_pkt {
-    struct rte_mbuf *m;      /* starts at the IP header, ends where the packet ends */
-    struct rte_ipv4_hdr *ip; /* 20 bytes: packets with options go no further */
+    struct rte_mbuf *m; /* starts at the IP header, ends where the packet ends */
+    union {
+        struct rte_ipv4_hdr *ip; /* 20 bytes: packets with options go no further */
+        struct rte_ipv6_hdr *ip6;
+    };
     struct net_addr src, dst;
     enum net_side side; /* the port it came in by */
+    enum net_family family;
+    uint8_t protocol;
+    bool group;                 /* it came in a frame to one of our IPv6 groups */
+    struct rte_ether_addr from; /* the frame's sender; IPv6 only */
+    uint16_t l4_off;            /* behind IPv6's extension headers */
     uint16_t l4_len;
     uint16_t sport, dport; /* of TCP and UDP, host order */
 };
+
+static inline void *net_l4(const struct net_pkt *p)
+{
+    return rte_pktmbuf_mtod_offset(p->m, void *, p->l4_off);
+}
 
 void net_input(struct net *n, enum net_side side, struct rte_mbuf *m);
 counter *net_arp_input(struct net *n, enum net_side side, struct rte_mbuf *m);
 void net_arp_request(struct net *n, enum net_side side, const struct net_addr *target,
                      const struct rte_ether_addr *to);
+void net_arp_announce(struct net *n, enum net_side side, const struct net_addr *a);
+/* `m` starts at the IPv6 header. Always takes it: a long chain of headers may need another mbuf. */
+void net_ip6_input(struct net *n, enum net_side side, struct rte_mbuf *m, bool group);
+/* Whose business a packet is. */
+counter *net_deliver4(struct net *n, struct net_pkt *p);
+counter *net_deliver6(struct net *n, struct net_pkt *p);
 counter *net_icmp_input(struct net *n, struct net_pkt *p);
+counter *net_icmp6_input(struct net *n, struct net_pkt *p);
 
-/* RFC 792 and RFC 1812 4.3: an ICMP error about `p`, to its source, unless the rules forbid it. `p`
- * stays the caller's. `word` is the second word of the ICMP header in host order. */
-void net_icmp_error(struct net *n, const struct net_pkt *p, uint8_t type, uint8_t code,
-                    uint32_t word);
+/* An ICMP error about `p`, to its source, unless the rules forbid it (RFC 1812 4.3, RFC 4443 2.4).
+ * `p` stays the caller's. `word` is the MTU of NET_TELL_TOO_BIG, the place of the IPv6 parameter
+ * problems, else 0. */
+enum net_tell {
+    NET_TELL_NO_ROUTE,
+    NET_TELL_FORBIDDEN,
+    NET_TELL_PORT,
+    NET_TELL_TOO_BIG,
+    NET_TELL_EXPIRED,
+    NET_TELL_BAD_HEADER, /* IPv6 only, as the next two */
+    NET_TELL_BAD_NEXT,
+    NET_TELL_BAD_OPTION
+};
+void net_icmp_error(struct net *n, const struct net_pkt *p, enum net_tell what, uint32_t word);
 #define ICMP_UNREACHABLE    3
 #define ICMP_TIME_EXCEEDED  11
 #define ICMP_CODE_NET       0
 #define ICMP_CODE_PORT      3
 #define ICMP_CODE_TOO_BIG   4
 #define ICMP_CODE_FORBIDDEN 13
+
+#define ICMP6_UNREACHABLE    1 /* RFC 4443 3 */
+#define ICMP6_TOO_BIG        2
+#define ICMP6_TIME_EXCEEDED  3
+#define ICMP6_PARAMETER      4
+#define ICMP6_CODE_NO_ROUTE  0
+#define ICMP6_CODE_FORBIDDEN 1
+#define ICMP6_CODE_PORT      4
+#define ICMP6_ECHO           128 /* RFC 4443 4; below 128 are errors */
+#define ICMP6_ECHO_REPLY     129
+#define ICMP6_MLD_QUERY      130 /* RFC 3810 5 */
+#define ICMP6_NS             135 /* RFC 4861 4 */
+#define ICMP6_NA             136
+#define ICMP6_REDIRECT       137
+#define ICMP6_MLD_REPORT     143
 
 /* What an ICMP error quotes of the packet it is about. */
 struct net_quote {
@@ -212,6 +295,9 @@ struct net_quote {
     uint16_t sport, dport;
     uint32_t seq; /* of TCP */
 };
+
+/* Whether the quoted packet can have been a segment of ours. */
+bool net_quotes_us(const struct net *n, enum net_side side, const struct net_quote *q);
 
 /* An entry that lets the packet (or an ICMP error about such a packet) cross. */
 bool net_pass_allows(const struct net *n, const struct net_pkt *p);
@@ -230,6 +316,11 @@ bool net_is_broadcast_on(const struct net *n, enum net_side side, const struct n
 bool net_on_link(const struct net *n, enum net_side side, const struct net_addr *a);
 /* RFC 1812 5.3.7, 5.3.8: an address that a packet from that side may carry as its source. */
 bool net_source_ok(const struct net *n, enum net_side side, const struct net_addr *src);
+/* The same for IPv6 (RFC 4291 2.5, 2.7). */
+bool net_source_ok6(const struct net *n, enum net_side side, const struct net_addr *src);
+/* Whether a single host can be meant: no multicast, and nothing below ::1:0:0:0:0, where there are
+ * the unspecified address, loopback and the forms that stand for IPv4 (RFC 4291 2.5). */
+bool net_ip6_unicast(const struct net_addr *a);
 
 /* `m` starts at a complete IP header. Finds the way and sends; takes `m` unless it returns a
  * counter. */
@@ -241,6 +332,9 @@ void net_ip_send_or_drop(struct net *n, enum net_side side, const struct net_add
 /* Writes a header for `payload` bytes, checksum included. */
 void net_ip_header(struct rte_ipv4_hdr *ip, const struct net_addr *src, const struct net_addr *dst,
                    uint8_t protocol, uint16_t payload);
+/* The same for IPv6 (RFC 8200 3); the traffic class is 0. */
+void net_ip6_header(struct rte_ipv6_hdr *ip, const struct net_addr *src, const struct net_addr *dst,
+                    uint8_t protocol, uint16_t payload);
 /* `m` is a whole frame. Always takes it. */
 void net_tx(struct net *n, enum net_side side, struct rte_mbuf *m);
 
@@ -255,6 +349,73 @@ static inline void net_drop(counter *why, struct rte_mbuf *m)
     counter_inc(why);
     rte_pktmbuf_free(m);
 }
+
+/* -------------------------------------------------------------------- IPv6 */
+
+/* The chain of extension headers of a packet (RFC 8200 4), `n` bytes of which are at `b`, from the
+ * IPv6 header on. */
+struct net_ip6_chain {
+    uint8_t protocol; /* of what stands behind it */
+    uint16_t len;     /* of the chain */
+    uint16_t at;      /* when it is bad: where, from the IPv6 header */
+    bool tell;        /* and whether the sender may know (RFC 8200 4.2, 4.4) */
+    enum net_tell what;
+    bool fragment; /* has a Fragment header, of a packet in one piece (RFC 6946) */
+};
+#define NET_IP6_CHAIN_MAX 128 /* bytes; RFC 8504 5.3 leaves a limit to the host */
+
+enum net_ip6_verdict {
+    NET_IP6_GOOD,
+    NET_IP6_EXTENSION, /* malformed, too long, or an option that forbids to go on */
+    NET_IP6_ROUTING,
+    NET_IP6_JUMBO,
+    NET_IP6_FRAGMENT,
+    NET_IP6_NO_NEXT
+};
+enum net_ip6_verdict net_ip6_walk(const uint8_t *b, uint32_t n, struct net_ip6_chain *c);
+
+/* 33:33 and the address's last four bytes (RFC 2464 7). */
+struct rte_ether_addr net_group_mac(const struct net_addr *group);
+/* ff02::1:ff and the address's last three bytes (RFC 4291 2.7.1). */
+struct net_addr net_solicited_node(const struct net_addr *a);
+extern const struct net_addr net_all_nodes; /* ff02::1 */
+/* fe80::/64 and the modified EUI-64 of the MAC (RFC 2464 5). */
+struct net_prefix net_link_local(const struct rte_ether_addr *mac);
+static inline bool net_is_link_local(const struct net_addr *a)
+{
+    return a->b[0] == 0xfe && (a->b[1] & 0xc0) == 0x80;
+}
+static inline bool net_is_multicast6(const struct net_addr *a)
+{
+    return a->b[0] == 0xff;
+}
+static inline bool net_is_unspecified(const struct net_addr *a)
+{
+    return net_addr_eq(a, &(const struct net_addr){{0}});
+}
+/* Whether we listen to that group on that side. */
+bool net_in_group(const struct net *n, enum net_side side, const struct net_addr *group);
+bool net_in_group_mac(const struct net *n, enum net_side side, const struct rte_ether_addr *mac);
+
+/* Somebody at `mac` has our address. */
+void net_note_conflict(struct net *n, enum net_side side, const struct net_addr *addr,
+                       const struct rte_ether_addr *mac);
+
+counter *net_nd_input(struct net *n, struct net_pkt *p);
+/* Asks for a neighbour's MAC: the neighbour at `to` alone, or everybody (NULL). */
+void net_nd_solicit(struct net *n, enum net_side side, const struct net_addr *target,
+                    const struct rte_ether_addr *to);
+void net_nd_announce(struct net *n, enum net_side side);
+counter *net_mld_input(struct net *n, struct net_pkt *p);
+void net_mld_announce(struct net *n, enum net_side side);
+void net_mld_tick(struct net *n);
+/* A fresh frame for an ICMPv6 message of `len` bytes to a host or group at `to`; the IPv6 header is
+ * written, the ICMPv6 message zero. NULL, counted, when there is no mbuf. */
+struct rte_mbuf *net_icmp6_frame(struct net *n, enum net_side side, const struct net_addr *src,
+                                 const struct net_addr *dst, const struct rte_ether_addr *to,
+                                 uint8_t hop_limit, uint16_t len);
+/* Fills in its checksum. */
+void net_icmp6_seal(struct rte_mbuf *m);
 
 /* ------------------------------------------------------------------ mbufs */
 
@@ -272,6 +433,10 @@ uint16_t mbuf_sum(const struct rte_mbuf *m, uint32_t off, uint32_t len);
 /* The checksum of a TCP or UDP packet over IPv4 (its field included: 0 when that is right), to be
  * written into the field when that was zero. `m` starts at the IP header. */
 uint16_t l4_cksum(const struct rte_mbuf *m, const struct rte_ipv4_hdr *ip);
+/* The same for what stands `off` bytes into an IPv6 packet, of any upper protocol (RFC 8200 8.1).
+ */
+uint16_t l4_cksum6(const struct rte_mbuf *m, const struct rte_ipv6_hdr *ip, uint8_t protocol,
+                   uint32_t off, uint32_t len);
 /* RFC 1624 equation 3: the checksum after a 16-bit word has changed. */
 uint16_t cksum_update(uint16_t cksum, uint16_t old_word, uint16_t new_word);
 

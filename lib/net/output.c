@@ -103,6 +103,17 @@ void net_ip_header(struct rte_ipv4_hdr *ip, const struct net_addr *src, const st
     ip->hdr_checksum = rte_ipv4_cksum(ip);
 }
 
+void net_ip6_header(struct rte_ipv6_hdr *ip, const struct net_addr *src, const struct net_addr *dst,
+                    uint8_t protocol, uint16_t payload)
+{
+    ip->vtc_flow = RTE_BE32(6u << 28);
+    ip->payload_len = rte_cpu_to_be_16(payload);
+    ip->proto = protocol;
+    ip->hop_limits = NET_TTL;
+    memcpy(ip->src_addr, src->b, sizeof(ip->src_addr));
+    memcpy(ip->dst_addr, dst->b, sizeof(ip->dst_addr));
+}
+
 /* What the port cannot gather it gets in one piece. An indirect mbuf counts as such: drivers that
  * lend their buffers to the kernel (af_xdp) find the data by the mbuf's own address. */
 static bool needs_copy(const struct net_face *f, const struct rte_mbuf *m)
@@ -151,21 +162,29 @@ static void offload_checksums(struct rte_mbuf *m, struct rte_ipv4_hdr *ip, struc
     tcp->cksum = rte_ipv4_phdr_cksum(ip, m->ol_flags);
 }
 
-static counter *send_tcp(struct net *n, enum net_side side, const struct net_addr *src,
-                         const struct net_addr *dst, struct rte_mbuf *m)
+/* Whether a segment can have an IP header of `hlen` bytes before it. */
+static counter *unfit(struct net *n, const struct net_face *f, const struct rte_mbuf *m,
+                      uint32_t hlen)
+{
+    if (m->data_len < sizeof(struct rte_tcp_hdr))
+        return &n->count.drop_l4_header;
+    if (m->pkt_len + hlen > f->mtu)
+        return &n->count.drop_too_big;
+    if (rte_pktmbuf_headroom(m) < hlen + sizeof(struct rte_ether_hdr))
+        return &n->count.drop_no_mbuf;
+    return NULL;
+}
+
+static counter *send_tcp4(struct net *n, enum net_side side, const struct net_addr *src,
+                          const struct net_addr *dst, struct rte_mbuf *m)
 {
     const struct net_face *f = &n->face[side];
     struct rte_ipv4_hdr *ip;
     struct rte_tcp_hdr *tcp;
+    counter *why = unfit(n, f, m, sizeof(*ip));
 
-    if (!net_addr_is_v4(src) || !net_addr_is_v4(dst))
-        return &n->count.drop_ipv6;
-    if (m->data_len < sizeof(*tcp))
-        return &n->count.drop_l4_header;
-    if (m->pkt_len + sizeof(*ip) > f->mtu)
-        return &n->count.drop_too_big;
-    if (rte_pktmbuf_headroom(m) < sizeof(*ip) + sizeof(struct rte_ether_hdr))
-        return &n->count.drop_no_mbuf;
+    if (why)
+        return why;
     tcp = rte_pktmbuf_mtod(m, struct rte_tcp_hdr *);
     ip = (void *)rte_pktmbuf_prepend(m, sizeof(*ip));
     net_ip_header(ip, src, dst, IPPROTO_TCP, (uint16_t)(m->pkt_len - sizeof(*ip)));
@@ -175,6 +194,63 @@ static counter *send_tcp(struct net *n, enum net_side side, const struct net_add
     else
         tcp->cksum = l4_cksum(m, ip);
     return NULL;
+}
+
+/* RFC 6437 3: one label for all packets of a flow, that strangers cannot guess, so that routers
+ * which spread by it keep the flow together. */
+static uint32_t flow_label(const struct net *n, const struct rte_ipv6_hdr *ip, uint32_t ports)
+{
+    uint64_t w[4], h = n->flow_seed ^ ports;
+
+    memcpy(w, ip->src_addr, sizeof(w)); /* and the destination, which follows */
+    for (unsigned i = 0; i < RTE_DIM(w); i++)
+        h = (h ^ w[i] ^ h >> 31) * 0x9e3779b97f4a7c15u;
+    return (uint32_t)(h >> 44);
+}
+
+static void offload_checksum6(struct rte_mbuf *m, const struct rte_ipv6_hdr *ip,
+                              struct rte_tcp_hdr *tcp)
+{
+    m->ol_flags |= RTE_MBUF_F_TX_IPV6 | RTE_MBUF_F_TX_TCP_CKSUM;
+    m->l2_len = sizeof(struct rte_ether_hdr);
+    m->l3_len = sizeof(*ip);
+    m->l4_len = (tcp->data_off >> 4) * 4u;
+    tcp->cksum = rte_ipv6_phdr_cksum(ip, m->ol_flags);
+}
+
+static counter *send_tcp6(struct net *n, enum net_side side, const struct net_addr *src,
+                          const struct net_addr *dst, struct rte_mbuf *m)
+{
+    const struct net_face *f = &n->face[side];
+    uint16_t len = (uint16_t)m->pkt_len;
+    struct rte_ipv6_hdr *ip;
+    struct rte_tcp_hdr *tcp;
+    counter *why = unfit(n, f, m, sizeof(*ip));
+    uint32_t ports;
+
+    if (why)
+        return why;
+    tcp = rte_pktmbuf_mtod(m, struct rte_tcp_hdr *);
+    ip = (void *)rte_pktmbuf_prepend(m, sizeof(*ip));
+    net_ip6_header(ip, src, dst, IPPROTO_TCP, len);
+    memcpy(&ports, tcp, sizeof(ports));
+    ip->vtc_flow |= rte_cpu_to_be_32(flow_label(n, ip, ports));
+    net_clear_flags(m);
+    if (f->tx_cksum)
+        offload_checksum6(m, ip, tcp);
+    else
+        tcp->cksum = l4_cksum6(m, ip, IPPROTO_TCP, sizeof(*ip), len);
+    return NULL;
+}
+
+static counter *send_tcp(struct net *n, enum net_side side, const struct net_addr *src,
+                         const struct net_addr *dst, struct rte_mbuf *m)
+{
+    bool v4 = net_addr_is_v4(dst);
+
+    if (net_addr_is_v4(src) != v4)
+        return &n->count.drop_no_route; /* there is no way from one family to the other */
+    return v4 ? send_tcp4(n, side, src, dst, m) : send_tcp6(n, side, src, dst, m);
 }
 
 void net_send_tcp(struct net *n, enum net_side side, const struct net_addr *src,

@@ -41,19 +41,30 @@ static bool make_pools(struct net_ports *ports, const struct net_profile *p)
     return true;
 }
 
+/* On one of the side's prefixes; or link-local, where IPv6 is spoken. */
+static bool is_reachable(const struct net_side_config *c, const struct net_addr *gateway)
+{
+    bool link_local = net_is_link_local(gateway);
+
+    for (unsigned i = 0; i < c->naddrs; i++)
+        if (net_prefix_has(&c->addrs[i], gateway) ||
+            (link_local && !net_addr_is_v4(&c->addrs[i].addr)))
+            return true;
+    return false;
+}
+
 /* Addresses that a neighbour could never resolve are a mistake that would look like silence. */
 static bool check_side(const struct net_side_config *c)
 {
     char text[NET_ADDR_TEXT];
 
-    if (!c->has_gateway)
-        return true;
-    for (unsigned i = 0; i < c->naddrs; i++)
-        if (net_prefix_has(&c->addrs[i], &c->gateway))
-            return true;
-    log_error("net", "port %s: the gateway %s is on none of its prefixes", c->port,
-              net_addr_text(&c->gateway, text));
-    return false;
+    for (unsigned f = 0; f < NET_FAMILIES; f++)
+        if (c->has_gateway[f] && !is_reachable(c, &c->gateway[f])) {
+            log_error("net", "port %s: the gateway %s is on none of its prefixes", c->port,
+                      net_addr_text(&c->gateway[f], text));
+            return false;
+        }
+    return true;
 }
 
 struct net_ports *net_ports_open(const struct net_profile *p, const struct net_config *c)
@@ -76,7 +87,7 @@ struct net_ports *net_ports_open(const struct net_profile *p, const struct net_c
         goto fail;
     }
     for (unsigned s = 0; s < NET_SIDES; s++)
-        if (!net_port_start(ports, s, p))
+        if (!net_port_start(ports, s, p) || !net_port_join(&ports->port[s], p, &c->side[s]))
             goto fail;
     return ports;
 fail:
@@ -100,6 +111,7 @@ void net_ports_close(struct net_ports *ports)
     for (unsigned s = 0; s < NET_SIDES; s++) {
         if (!ports->port[s].open)
             continue;
+        net_port_leave(&ports->port[s]);
         rte_eth_dev_stop(ports->port[s].id);
         rte_eth_dev_close(ports->port[s].id);
     }

@@ -75,8 +75,8 @@ static void configure(void)
     snprintf(out->port, sizeof(out->port), "out0");
     in->addrs[in->naddrs++] = prefix("10.10.0.1/24");
     out->addrs[out->naddrs++] = prefix("10.20.0.1/24");
-    out->gateway = net_addr_v4(0x0a1400fe);
-    out->has_gateway = true;
+    out->gateway[NET_IP4] = net_addr_v4(0x0a1400fe);
+    out->has_gateway[NET_IP4] = true;
     config.intercept[config.nintercept++] = 443;
     for (unsigned i = 0; i < 3; i++)
         config.pass[config.npass++] = (struct net_passthrough){

@@ -1,6 +1,7 @@
 """Builds and takes down the lab:
 
     caller 10.10.0.2 --(veth)-- in0 [turnpike] out0 --(veth)-- vendor 10.20.0.254
+         fd00:10::2                                                fd00:20::254
              namespace tp-caller          tp-box         namespace tp-vendor: nginx and vendor.py
 
 The box's interfaces carry no kernel address: whatever crosses, crosses through turnpike.
@@ -23,10 +24,14 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 INSIDE, OUTSIDE = "10.10.0.1", "10.20.0.1"
 CALLER, GATEWAY = "10.10.0.2", "10.20.0.254"
+INSIDE6, OUTSIDE6 = "fd00:10::1", "fd00:20::1"
+CALLER6, GATEWAY6 = "fd00:10::2", "fd00:20::254"
 HOSTS = {  # name -> address; each address is one of the vendor namespace's
     "api.payments.test": "10.20.0.10",
     "special.payments.test": "10.20.0.11",
     "impostor.payments.test": "10.20.0.12",
+    "api6.payments.test": "fd00:20::10",
+    "special6.payments.test": "fd00:20::11",
     "unregistered.test": "10.20.0.10",
     "nobody.payments.test": "10.20.0.77",  # no host has it
 }
@@ -129,7 +134,7 @@ class Lab:
         for ns in self.namespaces():
             run("ip", "netns", "del", ns, check=False)
             run("ip", "netns", "add", ns)
-            # No router solicitations or reports on the wires under test.
+            # No router solicitations or reports on the wires under test, but where _ip6 wants them.
             self.sh(ns, "sysctl -qw net.ipv6.conf.all.disable_ipv6=1 "
                         "net.ipv6.conf.default.disable_ipv6=1; ip link set lo up")
         for place, ns, end, box_end in (("caller", self.caller, "c0", "in0"),
@@ -139,17 +144,31 @@ class Lab:
                 join(self.bad[place], "w1", self.box, box_end)
             else:
                 join(ns, end, self.box, box_end)
-        self.sh(self.caller, f"ip addr add {CALLER}/24 dev c0; ip route add default via {INSIDE}")
-        self.sh(self.vendor, f"ip addr add {GATEWAY}/24 dev v0")
+        for ns, end in ((self.caller, "c0"), (self.vendor, "v0")):
+            self._ip6(ns, end)
+        self.sh(self.caller, f"ip addr add {CALLER}/24 dev c0; ip route add default via {INSIDE}; "
+                             f"ip addr add {CALLER6}/64 dev c0 nodad; "
+                             f"ip route add default via {INSIDE6}")
+        self.sh(self.vendor, f"ip addr add {GATEWAY}/24 dev v0; "
+                             f"ip addr add {GATEWAY6}/64 dev v0 nodad")
         for address in sorted({a for n, a in HOSTS.items() if n != "nobody.payments.test"}):
-            self.sh(self.vendor, f"ip addr add {address}/24 dev v0")
+            self.sh(self.vendor, f"ip addr add {address}/64 dev v0 nodad" if ":" in address else
+                                 f"ip addr add {address}/24 dev v0")
         # A rule without a target only counts: see vendor_packets.
-        self.sh(self.vendor, "iptables -A INPUT -p tcp --dport 443")
+        for tables in ("iptables", "ip6tables"):
+            self.sh(self.vendor, f"{tables} -A INPUT -p tcp --dport 443")
         for ns in (self.caller, self.vendor):
             os.makedirs(f"/etc/netns/{ns}", exist_ok=True)
             with open(f"/etc/netns/{ns}/hosts", "w") as f:
                 f.write("127.0.0.1 localhost\n")
                 f.writelines(f"{a} {n}\n" for n, a in HOSTS.items())
+
+    def _ip6(self, ns, end):
+        """IPv6 by hand: nothing from router advertisements, and no waiting for duplicates."""
+        for name in ("lo", end):
+            where = f"net.ipv6.conf.{name}"
+            self.sh(ns, f"sysctl -qw {where}.accept_ra=0 {where}.autoconf=0 {where}.accept_dad=0 "
+                        f"{where}.router_solicitations=0 {where}.disable_ipv6=0")
 
     def _taps(self):
         """turnpike at one end of a tap, a bridge to the wire at the other (drivers-config/README.md)."""
@@ -180,8 +199,8 @@ class Lab:
         pki.write(self.path("ca.pem"), pki.pem_cert(self.org_ca.cert), 0o644)
         pki.write(self.path("ca.key"), pki.pem_key(self.org_ca.key))
         for name, authority, names in (
-                ("payments", self.vendor_ca, ["api.payments.test"]),
-                ("special", self.vendor_ca, ["special.payments.test"]),
+                ("payments", self.vendor_ca, ["api.payments.test", "api6.payments.test"]),
+                ("special", self.vendor_ca, ["special.payments.test", "special6.payments.test"]),
                 ("impostor", self.other_ca, ["impostor.payments.test"])):
             key, cert = authority.issue(*names)
             pki.write(self.path(f"{name}.pem"), pki.pem_cert(cert), 0o644)
@@ -207,8 +226,8 @@ class Lab:
         pki.write(self.path("profile.yaml"), profile, 0o644)
         text = f"""# Written by the lab.
 profile: profile.yaml
-inside:  {{port: {'tin' if self.driver == 'tap' else 'in0'}, addresses: [{INSIDE}/24]}}
-outside: {{port: {'tout' if self.driver == 'tap' else 'out0'}, addresses: [{OUTSIDE}/24], gateway: {GATEWAY}}}
+inside:  {{port: {'tin' if self.driver == 'tap' else 'in0'}, addresses: [{INSIDE}/24, "{INSIDE6}/64"]}}
+outside: {{port: {'tout' if self.driver == 'tap' else 'out0'}, addresses: [{OUTSIDE}/24, "{OUTSIDE6}/64"], gateway: [{GATEWAY}, "{GATEWAY6}"]}}
 intercept: [443]
 passthrough: []
 ca: {{certificate: ca.pem, key: ca.key}}
@@ -243,7 +262,8 @@ http {{
   client_body_temp_path {self.path('nginx-body')};
   server {{
     listen 10.20.0.10:443 ssl;
-    server_name api.payments.test;
+    listen [fd00:20::10]:443 ssl;
+    server_name api.payments.test api6.payments.test;
     ssl_certificate {self.path('payments.pem')};
     ssl_certificate_key {self.path('payments.key')};
     ssl_protocols TLSv1.2 TLSv1.3;
@@ -258,7 +278,8 @@ http {{
         self.spawn(self.vendor, "nginx", "-c", self.path("nginx.conf"), log="nginx.log")
         self.spawn(self.vendor, "/usr/bin/python3", os.path.join(HERE, "sink.py"), "127.0.0.1",
                    "8080", log="sink.log")
-        for name, address in (("special", "10.20.0.11"), ("impostor", "10.20.0.12")):
+        for name, address in (("special", "10.20.0.11"), ("special", "fd00:20::11"),
+                              ("impostor", "10.20.0.12")):
             self.spawn(self.vendor, "/usr/bin/python3", os.path.join(HERE, "vendor.py"), address,
                        "443", self.path(f"{name}.pem"), self.path(f"{name}.key"),
                        self.path(f"{name}.log"), log=f"{name}-vendor.err")
@@ -272,8 +293,8 @@ http {{
 
     def vendor_packets(self):
         """TCP packets that have come to any vendor's port 443."""
-        rows = self.sh(self.vendor, "iptables -nvxL INPUT").stdout.splitlines()
-        return int(next(r for r in rows if "dpt:443" in r).split()[0])
+        rows = self.sh(self.vendor, "iptables -nvxL INPUT; ip6tables -nvxL INPUT").stdout.splitlines()
+        return sum(int(r.split()[0]) for r in rows if "dpt:443" in r)
 
     # ---------------------------------------------------------------- the appliance
 

@@ -38,7 +38,8 @@ def serve(handle):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     log = Log(log_path)
-    listener = socket.create_server((address, int(port)), backlog=512)
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    listener = socket.create_server((address, int(port)), family=family, backlog=512)
     while True:
         raw, _ = listener.accept()
         threading.Thread(target=connection, args=(raw, context, handle, log), daemon=True).start()

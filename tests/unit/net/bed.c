@@ -1,5 +1,6 @@
 #include "bed.h"
 
+#include <arpa/inet.h>
 #include <rte_eal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,14 +34,21 @@ static void configure(void)
     in->addrs[in->naddrs++] = prefix("10.10.0.1/24");
     in->addrs[in->naddrs++] = prefix("fd00:10::1/64");
     out->addrs[out->naddrs++] = prefix("10.20.0.1/24");
-    out->gateway = net_addr_v4(GATEWAY);
-    out->has_gateway = true;
+    out->gateway[NET_IP4] = net_addr_v4(GATEWAY);
+    out->has_gateway[NET_IP4] = true;
+    out->addrs[out->naddrs++] = prefix("2001:db8:20::1/64");
+    out->gateway[NET_IP6] = prefix("2001:db8:20::fe").addr;
+    out->has_gateway[NET_IP6] = true;
     bed.config.intercept[bed.config.nintercept++] = 443;
     bed.config.intercept[bed.config.nintercept++] = 8443;
     add_pass("10.10.0.0/24", "10.20.0.53/32", IPPROTO_UDP, 53, 53);
     add_pass("10.10.0.0/24", "192.0.2.0/24", IPPROTO_TCP, 0, 65535);
     add_pass("10.10.0.0/24", "192.0.2.0/24", IPPROTO_ICMP, 0, 65535);
     add_pass("10.10.0.0/24", "192.0.2.0/24", IPPROTO_UDP, 1, 65535);
+    add_pass("fd00:10::/64", "2001:db8:20::53", IPPROTO_UDP, 53, 53);
+    add_pass("fd00:10::/64", "2001:db8:99::/64", IPPROTO_TCP, 0, 65535);
+    add_pass("fd00:10::/64", "2001:db8:99::/64", IPPROTO_ICMP, 0, 65535);
+    add_pass("fd00:10::/64", "2001:db8:99::/64", IPPROTO_UDP, 1, 65535);
     bed.profile = (struct net_profile){.name = "test",
                                        .driver = "ring",
                                        .workers = 1,
@@ -286,6 +294,129 @@ struct frame arp(enum net_side side, unsigned op, const uint8_t *sha, uint32_t s
     return f;
 }
 
+/* ------------------------------------------------------------------- IPv6 */
+
+struct net_addr a6(const char *text)
+{
+    struct net_addr a;
+
+    assert_int_equal(inet_pton(AF_INET6, text, a.b), 1);
+    return a;
+}
+
+uint16_t sum6(const struct frame *f, size_t off)
+{
+    const uint8_t *ip = f->b + IP;
+    size_t l4 = f->n - L46 - off;
+    uint8_t proto = off ? f->b[L46] : ip[6];
+    uint32_t s = proto + (uint32_t)l4;
+
+    for (unsigned i = 8; i < 40; i += 2)
+        s += get16(ip + i);
+    while (s >> 16)
+        s = (s & 0xffff) + (s >> 16);
+    return sum16(f->b + L46 + off, l4, s);
+}
+
+struct frame ip6(enum net_side side, const char *src, const char *dst, unsigned proto,
+                 const void *l4, size_t n)
+{
+    struct frame f = ether(side, 0x86dd);
+    uint8_t *ip = f.b + IP;
+
+    ip[0] = 0x60;
+    put16(ip + 4, (unsigned)n);
+    ip[6] = (uint8_t)proto;
+    ip[7] = 63;
+    memcpy(ip + 8, a6(src).b, 16);
+    memcpy(ip + 24, a6(dst).b, 16);
+    if (ip[24] == 0xff) {
+        put16(f.b, 0x3333);
+        memcpy(f.b + 2, ip + 36, 4);
+    }
+    if (n)
+        memcpy(f.b + L46, l4, n);
+    f.n = L46 + n;
+    return f;
+}
+
+void fix6(struct frame *f)
+{
+    size_t at = f->b[IP + 6] == IPPROTO_TCP ? 16 : f->b[IP + 6] == IPPROTO_UDP ? 6 : 2;
+
+    put16(f->b + L46 + at, 0);
+    put16(f->b + L46 + at, sum6(f, 0));
+}
+
+struct frame tcp6(enum net_side side, const char *src, unsigned sport, const char *dst,
+                  unsigned dport, unsigned flags, size_t payload)
+{
+    struct frame v4 = tcp(side, 0, sport, 0, dport, flags, payload);
+    struct frame f = ip6(side, src, dst, IPPROTO_TCP, v4.b + L4, 20 + payload);
+
+    fix6(&f);
+    return f;
+}
+
+struct frame udp6(enum net_side side, const char *src, unsigned sport, const char *dst,
+                  unsigned dport, size_t payload)
+{
+    struct frame v4 = udp(side, 0, sport, 0, dport, payload);
+    struct frame f = ip6(side, src, dst, IPPROTO_UDP, v4.b + L4, 8 + payload);
+
+    fix6(&f);
+    return f;
+}
+
+struct frame icmp6(enum net_side side, const char *src, const char *dst, unsigned type,
+                   unsigned code, uint32_t word, const void *body, size_t n)
+{
+    struct frame v4 = icmp(side, 0, 0, type, code, word, body, n);
+    struct frame f = ip6(side, src, dst, IPPROTO_ICMPV6, v4.b + L4, 8 + n);
+
+    fix6(&f);
+    return f;
+}
+
+struct frame nd(enum net_side side, const char *src, const char *dst, unsigned type, unsigned flags,
+                const char *target, const uint8_t *mac)
+{
+    uint8_t body[24] = {0};
+    struct frame f;
+
+    memcpy(body, a6(target).b, 16);
+    body[16] = type == 135 ? 1 : 2;
+    body[17] = 1;
+    if (mac)
+        memcpy(body + 18, mac, 6);
+    f = icmp6(side, src, dst, type, 0, flags << 24, body, mac ? 24 : 16);
+    f.b[IP + 7] = 255;
+    if (mac)
+        memcpy(f.b + 6, mac, 6);
+    return f;
+}
+
+static void introduce_one(enum net_side side, const char *host, const uint8_t *mac)
+{
+    const char *us = side == NET_INSIDE ? OUR_IN6 : OUR_OUT6;
+    struct frame f = icmp6(side, host, us, 128, 0, 1, "ping", 4), r;
+
+    wire(side, &f);
+    assert_true(sent(side, &r));
+    assert_int_equal(r.b[L46], 135);
+    f = nd(side, host, us, 136, 0x60, host, mac);
+    wire(side, &f);
+    assert_true(sent(side, &r));
+    assert_int_equal(r.b[L46], 129);
+}
+
+void introduce6(void)
+{
+    introduce_one(NET_INSIDE, CALLER6, mac_caller);
+    introduce_one(NET_OUTSIDE, GATEWAY6, mac_gateway);
+    introduce_one(NET_OUTSIDE, NEAR6, mac_near);
+}
+
 /* ------------------------------------------------------------------- wire */
 
 static void hand_over(enum net_side side, struct rte_mbuf *m)
@@ -323,12 +454,24 @@ void wire(enum net_side side, const struct frame *f)
     wire_split(side, f, NULL, 0);
 }
 
+static void check_sent6(const struct frame *f)
+{
+    const uint8_t *ip = f->b + IP;
+    size_t off = ip[6] == 0 ? 8 : 0; /* the router alert of a listener report */
+
+    assert_int_equal(ip[0] >> 4, 6);
+    assert_int_equal(get16(ip + 4), f->n - L46);
+    assert_int_equal(sum6(f, off), 0);
+}
+
 static void check_sent(enum net_side side, const struct frame *f)
 {
     const uint8_t *ip = f->b + IP;
     size_t l4 = f->n - L4;
 
     assert_memory_equal(f->b + 6, bed_mac(side), 6);
+    if (get16(f->b + 12) == 0x86dd)
+        check_sent6(f);
     if (get16(f->b + 12) != 0x0800)
         return;
     assert_int_equal(ip[0], 0x45);

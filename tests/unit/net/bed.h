@@ -76,9 +76,37 @@ struct frame arp(enum net_side side, unsigned op, const uint8_t *sha, uint32_t s
                  const uint8_t *tha, uint32_t tpa);
 void fix_ip(struct frame *f); /* the header's checksum, after a change */
 
+/* The same over IPv6. Groups get their MAC; the checksum of the upper protocol is right. */
+#define CALLER6  "fd00:10::5"
+#define OUR_IN6  "fd00:10::1"     /* /64 */
+#define OUR_OUT6 "2001:db8:20::1" /* /64 */
+#define GATEWAY6 "2001:db8:20::fe"
+#define NEAR6    "2001:db8:20::53"
+#define VENDOR6  "2001:db8:ffff::7" /* behind the gateway */
+#define PASS6    "2001:db8:99::9"   /* of a passthrough entry's prefix */
+struct net_addr a6(const char *text);
+struct frame ip6(enum net_side side, const char *src, const char *dst, unsigned proto,
+                 const void *l4, size_t n);
+struct frame tcp6(enum net_side side, const char *src, unsigned sport, const char *dst,
+                  unsigned dport, unsigned flags, size_t payload);
+struct frame udp6(enum net_side side, const char *src, unsigned sport, const char *dst,
+                  unsigned dport, size_t payload);
+struct frame icmp6(enum net_side side, const char *src, const char *dst, unsigned type,
+                   unsigned code, uint32_t word, const void *body, size_t n);
+/* A neighbour solicitation (135) or advertisement (136), with the MAC as its option and the frame's
+ * source, or without (NULL). */
+struct frame nd(enum net_side side, const char *src, const char *dst, unsigned type, unsigned flags,
+                const char *target, const uint8_t *mac);
+void fix6(struct frame *f); /* the upper protocol's checksum, after a change */
+/* The checksum over what stands `off` bytes behind the IPv6 header: 0 when right. */
+uint16_t sum6(const struct frame *f, size_t off);
+/* Teaches the worker the MACs of caller, gateway and near host, as answers to its questions. */
+void introduce6(void);
+
 #define ETH 14
 #define IP  14
 #define L4  34
+#define L46 54
 #define SYN 0x02
 #define ACK 0x10
 

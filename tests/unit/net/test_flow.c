@@ -91,7 +91,8 @@ static void v4_quoted(void **state)
 }
 
 /* An IPv6 frame: `ext` are extension headers, each of 8 bytes, the last before `next`. */
-static struct frame ip6(const uint8_t *ext, unsigned next, unsigned count, const void *l4, size_t n)
+static struct frame ip6_with(const uint8_t *ext, unsigned next, unsigned count, const void *l4,
+                             size_t n)
 {
     struct frame f = ether(NET_INSIDE, 0x86dd);
     uint8_t *ip = f.b + IP, *p = ip + 40;
@@ -120,21 +121,21 @@ static void v6(void **state)
 
     (void)state;
     for (unsigned count = 0; count <= 4; count++) {
-        f = ip6(ext, IPPROTO_TCP, count, q.b + L4, 20);
+        f = ip6_with(ext, IPPROTO_TCP, count, q.b + L4, 20);
         is_flow(&f, FLOW_TCP, v6_caller, v6_vendor, 16, 40001, 443);
     }
-    f = ip6(ext, IPPROTO_TCP, 5, q.b + L4, 20);
+    f = ip6_with(ext, IPPROTO_TCP, 5, q.b + L4, 20);
     is(&f, FLOW_NONE);
-    f = ip6(fragment, IPPROTO_TCP, 1, q.b + L4, 20);
+    f = ip6_with(fragment, IPPROTO_TCP, 1, q.b + L4, 20);
     is(&f, FLOW_NONE);
-    f = ip6(NULL, IPPROTO_TCP, 0, q.b + L4, 20);
+    f = ip6_with(NULL, IPPROTO_TCP, 0, q.b + L4, 20);
     memcpy(back + 8, f.b + IP, 60);
-    f = ip6(NULL, IPPROTO_ICMPV6, 0, back, 68);
+    f = ip6_with(NULL, IPPROTO_ICMPV6, 0, back, 68);
     is_flow(&f, FLOW_QUOTED, v6_vendor, v6_caller, 16, 443, 40001);
     back[0] = 128;
-    f = ip6(NULL, IPPROTO_ICMPV6, 0, back, 68);
+    f = ip6_with(NULL, IPPROTO_ICMPV6, 0, back, 68);
     is(&f, FLOW_NONE);
-    f = ip6(NULL, IPPROTO_ICMPV6, 0, nd, sizeof(nd));
+    f = ip6_with(NULL, IPPROTO_ICMPV6, 0, nd, sizeof(nd));
     is(&f, FLOW_LEARN);
     f.b[IP + 7] = 64; /* RFC 4861 7.1.1: from another link, so nobody's neighbour */
     is(&f, FLOW_NONE);
@@ -145,7 +146,7 @@ static void cut(void **state)
 {
     static const uint8_t ext[] = {0, 60};
     struct frame q = tcp(NET_INSIDE, CALLER, 40001, VENDOR, 443, SYN, 0);
-    struct frame all[3] = {q, ip6(ext, IPPROTO_TCP, 2, q.b + L4, 20), q};
+    struct frame all[3] = {q, ip6_with(ext, IPPROTO_TCP, 2, q.b + L4, 20), q};
     size_t need[3] = {L4 + 4, 14 + 40 + 16 + 4, 14 + 20 + 8 + 20 + 4};
 
     (void)state;

@@ -112,9 +112,6 @@ static void ethernet_drops(void **state)
     f = ether(NET_INSIDE, 0x8100);
     f.n = 64;
     assert_dropped(NET_INSIDE, &f, drop_vlan);
-    f = ether(NET_INSIDE, 0x86dd);
-    f.n = 74;
-    assert_dropped(NET_INSIDE, &f, drop_ipv6);
     f = ether(NET_INSIDE, 0x88cc);
     f.n = 64;
     assert_dropped(NET_INSIDE, &f, drop_ethertype);

@@ -144,7 +144,7 @@ static void no_route(void **state)
 
     (void)state;
     introduce();
-    bed.n->face[NET_OUTSIDE].has_gateway = false;
+    bed.n->face[NET_OUTSIDE].has_gateway[NET_IP4] = false;
     f = tcp(NET_INSIDE, CALLER, 40000, PASS_HOST, 22, SYN, 0);
     wire(NET_INSIDE, &f);
     assert_true(sent(NET_INSIDE, &r));
