@@ -29,8 +29,9 @@ enum {
     CAPTURE_MAX = 16 << 10, /* bytes of a body in a record (HOLD_BODY_MAX too) */
     CAPTURE_SLACK = 256,    /* read beyond the cap so that a value cut by it is still seen */
     RULES_SCRATCH_BODY = 1024,
-    BODY_BLOCK = 4 << 10, /* first block for a body of unknown length */
-    HOLD_BLOCKS = 32,     /* held calls being handed to control at one time */
+    CREDENTIAL_MAX = 4096, /* bytes of a secret that goes into a header field */
+    BODY_BLOCK = 4 << 10,  /* first block for a body of unknown length */
+    HOLD_BLOCKS = 32,      /* held calls being handed to control at one time */
     LINGER_US = 2 * 1000 * 1000,
     AUDIT_PATIENCE_US = 5 * 1000 * 1000, /* a parked call waits this long for its record */
     AUDIT_DOWN_US = 300 * 1000,          /* this long when the store refuses */
@@ -113,10 +114,14 @@ struct vendor {
     LIST_ENTRY(vendor) link;
 };
 
+/* Vendor connections that may stand for each other. A slot that nobody uses is given to the next
+ * that needs one, as a new certificate of ours makes a new slot. */
 struct pool_host {
     uint64_t hash; /* 0: free slot */
     uint16_t port;
+    uint8_t id[TLS_VENDOR_ID]; /* what it proved and was shown (tls_vendor_id) */
     unsigned nidle;
+    unsigned users; /* connections that point here, idle ones included */
     TAILQ_HEAD(, vendor) idle;
     char name[256];
 };

@@ -5,35 +5,57 @@
 
 /* ------------------------------------------------------------------- the pool */
 
-static uint64_t host_hash(struct span name, uint16_t port)
+static uint64_t host_hash(struct span name, uint16_t port, const uint8_t *id)
 {
-    uint64_t h = span_hash(name) ^ ((uint64_t)port * 0x9e3779b97f4a7c15u);
+    uint64_t h = span_hash(name) ^ ((uint64_t)port * 0x9e3779b97f4a7c15u), more;
 
+    memcpy(&more, id, sizeof(more)); /* of a SHA-256, or zero */
+    h ^= more;
     return h ? h : 1;
 }
 
-/* The slot of a host, made if there is none. NULL: too many hosts, this one is not pooled. */
-static struct pool_host *pool_host(struct call_worker *w, struct span name, uint16_t port)
+static bool slot_is(const struct pool_host *h, uint64_t hash, struct span name, uint16_t port,
+                    const uint8_t *id)
 {
-    uint64_t hash = host_hash(name, port);
+    return h->hash == hash && h->port == port && span_eq(span_cstr(h->name), name) &&
+           memcmp(h->id, id, sizeof(h->id)) == 0;
+}
+
+static struct pool_host *slot_take(struct pool_host *h, uint64_t hash, struct span name,
+                                   uint16_t port, const uint8_t *id)
+{
+    h->hash = hash;
+    h->port = port;
+    h->nidle = 0;
+    memcpy(h->id, id, sizeof(h->id));
+    memcpy(h->name, name.p, name.n);
+    h->name[name.n] = 0;
+    TAILQ_INIT(&h->idle);
+    return h;
+}
+
+/* The slot of a host, made if there is none. NULL: too many hosts, this one is not pooled. A slot
+ * is only ever filled anew where its old content could stand, so that searches end as they did. */
+static struct pool_host *pool_host(struct call_worker *w, struct span name, uint16_t port,
+                                   const uint8_t *id)
+{
+    uint64_t hash = host_hash(name, port, id);
+    struct pool_host *h, *unused = NULL;
 
     for (uint64_t i = hash;; i++) {
-        struct pool_host *h = &w->hosts[i & (POOL_HOSTS - 1)];
-
-        if (h->hash == hash && h->port == port && span_eq(span_cstr(h->name), name))
+        h = &w->hosts[i & (POOL_HOSTS - 1)];
+        if (slot_is(h, hash, name, port, id))
             return h;
-        if (h->hash)
-            continue;
-        if (w->nhosts >= POOL_HOSTS / 4 * 3 || name.n >= sizeof(h->name))
-            return NULL;
-        w->nhosts++;
-        h->hash = hash;
-        h->port = port;
-        memcpy(h->name, name.p, name.n);
-        h->name[name.n] = 0;
-        TAILQ_INIT(&h->idle);
-        return h;
+        if (!h->hash)
+            break;
+        if (!unused && h->users == 0)
+            unused = h;
     }
+    if (name.n >= sizeof(h->name) || (!unused && w->nhosts >= POOL_HOSTS / 4 * 3))
+        return NULL;
+    if (!unused)
+        w->nhosts++;
+    return slot_take(unused ? unused : h, hash, name, port, id);
 }
 
 static void pool_remove(struct vendor *v)
@@ -112,6 +134,8 @@ void vendor_close(struct vendor *v)
 
     if (v->state == VENDOR_IDLE)
         pool_remove(v);
+    if (v->host)
+        v->host->users--;
     wheel_stop(w->wheel, &v->timer);
     drop_buffers(v);
     if (v->leg.tls) {
@@ -177,11 +201,19 @@ static bool vendor_connect(struct exchange *x, struct span name, struct pool_hos
     memcpy(v->name, name.p, name.n);
     v->name[name.n] = 0;
     v->host = h;
+    if (h)
+        h->users++;
     v->x = x;
     x->vendor = v;
     counter_inc(&w->counters.vendor_connects);
     wheel_start(w->wheel, &v->timer, w->now_us + w->c.limits.connect_us);
     return true;
+}
+
+/* What TLS to this call's vendor has in particular; lives as long as the call's generation. */
+static const struct tls_vendor *vendor_tls(const struct exchange *x)
+{
+    return x->gen->vendors[x->connection->index];
 }
 
 void vendor_acquire(struct exchange *x, bool fresh)
@@ -196,7 +228,7 @@ void vendor_acquire(struct exchange *x, bool fresh)
         exchange_refuse(x, CALL_vendor_unreachable, NULL, SPAN_NONE);
         return;
     }
-    h = pool_host(w, name, tcp_local_port(x->caller->leg.tcp));
+    h = pool_host(w, name, tcp_local_port(x->caller->leg.tcp), tls_vendor_id(vendor_tls(x)));
     v = fresh ? NULL : pool_take(h);
     if (v) {
         counter_inc(&w->counters.vendor_reused);
@@ -232,7 +264,7 @@ static void handshake_failed(struct vendor *v)
 {
     enum tls_error e = tls_error(v->leg.tls);
     bool verify = e == TLS_ERR_VERIFY_CHAIN || e == TLS_ERR_VERIFY_EXPIRED ||
-                  e == TLS_ERR_VERIFY_NAME || e == TLS_ERR_VERIFY_OTHER;
+                  e == TLS_ERR_VERIFY_NAME || e == TLS_ERR_VERIFY_PIN || e == TLS_ERR_VERIFY_OTHER;
     char text[300];
 
     snprintf(text, sizeof(text),
@@ -296,7 +328,7 @@ static void handshake(struct vendor *v)
 
 static void connected(struct vendor *v)
 {
-    v->leg.tls = tls_client(v->w->tls, v->leg.tcp, span_cstr(v->name));
+    v->leg.tls = tls_client(v->w->tls, v->leg.tcp, span_cstr(v->name), vendor_tls(v->x));
     if (!v->leg.tls) {
         setup_failed(v, CALL_busy, NULL, "there is no memory for a TLS session");
         return;

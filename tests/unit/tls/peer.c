@@ -57,7 +57,7 @@ void link_client(struct link *l, struct tls *t, SSL_CTX *server, const char *hos
 {
     open_peer(l, server);
     SSL_set_accept_state(l->peer.ssl);
-    l->s = tls_client(t, &l->tcp, span_cstr(host));
+    l->s = tls_client(t, &l->tcp, span_cstr(host), NULL);
     assert_non_null(l->s);
 }
 
