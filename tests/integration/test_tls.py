@@ -20,13 +20,15 @@ from lab import pki
 from lab.lab import CALLER, run
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-VENDORS = {  # name -> address; all of them the one nginx of this file
+VENDORS = {  # name -> address; most of them the one nginx of this file
     "plain.tls.test": "10.20.0.20",
     "bank.tls.test": "10.20.0.21",       # asks for a certificate; its CA is its own
     "pinned.tls.test": "10.20.0.22",
     "mispinned.tls.test": "10.20.0.22",
     "expired.tls.test": "10.20.0.23",
     "wrongname.tls.test": "10.20.0.24",
+    "ending12.tls.test": "10.20.0.28",   # ENDING_VENDOR
+    "ending13.tls.test": "10.20.0.29",
     "badcert.tls.test": "10.20.0.25",    # asks for a certificate and does not get a good one
 }
 MTLS = "https://mtls.tls.test/v1/x"
@@ -139,7 +141,7 @@ def vendors(lab):
     pki.write(lab.path("bank-ca.pem"), pki.pem_cert(bank.cert), 0o644)
     pins = {}
     for file, authority, names, days in (
-            ("tls-plain", lab.vendor_ca, ["plain.tls.test", "mtls.tls.test"], (-1, 30)),
+            ("tls-plain", lab.vendor_ca, ["plain.tls.test", "mtls.tls.test", "ending12.tls.test", "ending13.tls.test"], (-1, 30)),
             ("tls-bank", bank, ["bank.tls.test", "badcert.tls.test"], (-1, 30)),
             ("tls-pinned", lab.vendor_ca, ["pinned.tls.test", "mispinned.tls.test"], (-1, 30)),
             ("tls-expired", lab.vendor_ca, ["expired.tls.test"], (-30, -1)),
@@ -382,3 +384,215 @@ def test_rules_that_name_what_is_not_there(tls):
     pki.write(tls.path("rules", "tls.yaml"), text, 0o644)
     tls.ctl("rules", "reload")
     assert tls.curl("https://bank.tls.test/x").status == 200
+
+
+# ---------------------------------------------------------------- ends in order and others
+
+ENDING_VENDOR = r"""
+import socket, ssl, sys, threading
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(sys.argv[2], sys.argv[3])
+context.maximum_version = ssl.TLSVersion.TLSv1_2 if sys.argv[4] == "1.2" else ssl.TLSVersion.TLSv1_3
+def one(raw):
+    try:
+        conn = context.wrap_socket(raw, server_side=True)
+        data = b""
+        while b"\r\n\r\n" not in data:
+            data += conn.recv(65536)
+        kind, end = data.split(b" ")[1].decode().rsplit("/", 1)[1].split("-")
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\n"
+        conn.sendall({"close": head + b"\r\nall of it",
+                      "length": head + b"Content-Length: 9\r\n\r\nall of it",
+                      "short": head + b"Content-Length: 99\r\n\r\nall of it",
+                      "chunk": head + b"Transfer-Encoding: chunked\r\n\r\n9\r\nall of it\r\n"}[kind])
+        if end == "notify":
+            try:
+                conn.settimeout(3)
+                conn.unwrap()
+            except OSError:
+                pass
+        conn.close()
+    except OSError:
+        pass
+listener = socket.create_server((sys.argv[1], 443))
+while True:
+    threading.Thread(target=one, args=(listener.accept()[0],), daemon=True).start()
+"""
+
+
+@pytest.fixture(scope="module", params=["1.2", "1.3"])
+def ending(tls, request):
+    name = f"ending{request.param.replace('.', '')}.tls.test"
+    p = tls.spawn(tls.vendor, "/usr/bin/python3", "-c", ENDING_VENDOR, VENDORS[name], tls.path("tls-plain.pem"),
+                  tls.path("tls-plain.key"), request.param, log="ending.log")
+
+    def get(what):
+        return tls.curl(f"https://{name}/{what}", timeout=15)
+    deadline = time.time() + 10
+    while get("length-fin").status != 200 and time.time() < deadline:
+        time.sleep(0.1)
+    yield get
+    os.killpg(p.pid, 15)
+
+
+@pytest.mark.parametrize("what,whole", [("close-notify", True), ("close-fin", False), ("length-notify", True),
+                                        ("length-fin", True), ("short-notify", False), ("short-fin", False),
+                                        ("chunk-notify", False), ("chunk-fin", False)])
+def test_answers_that_end(tls, ending, what, whole):
+    """An answer that ends by close is whole only if close_notify says so; any attacker can forge a FIN."""
+    a = ending(what)
+    settled = tls.audit("--kind", "call.settled")[-1]
+    if whole:
+        assert a.exit == 0 and a.body == "all of it", a
+        assert settled["outcome"] == "ok", settled
+    else:
+        assert a.exit != 0, f"a cut answer must not look whole: {a}"
+        assert settled["outcome"] == "vendor_truncated", settled
+
+
+CALLER = r"""
+import socket, ssl, sys
+host, ca, request, end = sys.argv[1:5]
+raw = socket.create_connection((host, 443), timeout=20)
+conn = ssl.create_default_context(cafile=ca).wrap_socket(raw, server_hostname=host, suppress_ragged_eofs=False)
+conn.sendall(request.encode("latin-1"))
+if end == "notify":
+    incoming = conn.unwrap          # sends close_notify and reads what comes
+    try:
+        conn.setblocking(False)
+        incoming()
+    except OSError:
+        pass
+    conn.setblocking(True)
+elif end == "fin":
+    socket.socket.shutdown(conn, socket.SHUT_WR)
+data = b""
+try:
+    while part := conn.recv(65536):
+        data += part
+    print("closed", data.split(b"\r\n")[0].decode())
+except OSError as e:
+    print("broken", data.split(b"\r\n")[0].decode())
+"""
+
+
+@pytest.mark.parametrize("end", ["notify", "fin"])
+def test_requests_that_end(tls, end):
+    token = tls.token()
+    head = f"POST /x HTTP/1.1\r\nHost: plain.tls.test\r\nAuthorization: Bearer {token}\r\nContent-Length: "
+    decided_before = len(tls.audit("--kind", "call.decided"))
+
+    def send(request):
+        return inside(tls, "/usr/bin/python3", "-c", CALLER, "plain.tls.test", tls.path("ca.pem"), request, end)
+    out = send(head + "100\r\n\r\nhalf of it")
+    assert "200" not in out.stdout, out
+    allowed = [d for d in tls.audit("--kind", "call.decided")[decided_before:] if d["decision"] == "allow"]
+    assert not allowed, "half a request must not run"
+    out = send(head + "100\r\n")
+    assert "200" not in out.stdout, out
+    assert tls.curl("https://plain.tls.test/x").status == 200
+
+
+def inside(lab, *command, timeout=60, input=None):
+    return subprocess.run(["ip", "netns", "exec", lab.caller, *command], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True, timeout=timeout, input=input)
+
+
+# ---------------------------------------------------------------- names, and what is no TLS
+
+def refused(lab):
+    return lab.audit("--kind", "connection.refused")[-1]["cause"]
+
+
+def s_client(lab, *args, input="Q\n"):
+    return inside(lab, "openssl", "s_client", "-connect", "plain.tls.test:443", "-CAfile", lab.path("ca.pem"), *args,
+                  input=input)
+
+
+def test_names_each_with_its_cause(tls):
+    out = s_client(tls, "-noservername")
+    assert "unrecognized name" in out.stderr and refused(tls) == "no_sni", out
+    out = s_client(tls, "-servername", "a..b")
+    assert "unrecognized name" in out.stderr and refused(tls) == "bad_sni", out
+    out = s_client(tls, "-alpn", "h2")
+    assert "no application protocol" in out.stderr and refused(tls) == "no_alpn", out
+    out = s_client(tls, "-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0")
+    assert "protocol version" in out.stderr and refused(tls) == "version", out
+
+    def ask(host, *args):
+        request = f"GET /x HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+        return s_client(tls, "-ign_eof", *args, input=request).stdout
+    out = ask("nowhere.tls.test", "-servername", "nowhere.tls.test")
+    assert "403 Forbidden" in out and '"host_not_registered"' in out, out
+    out = ask("pinned.tls.test", "-servername", "plain.tls.test")
+    assert " 421 " in out and '"host_mismatch"' in out, out
+    # The outer name of an encrypted ClientHello (here an empty extension of that number).
+    out = ask("outer.tls.test", "-servername", "outer.tls.test", "-serverinfo", "65037")
+    assert "403 Forbidden" in out and '"ech_host_not_registered"' in out, out
+    out = ask("plain.tls.test", "-servername", "plain.tls.test", "-serverinfo", "65037")
+    assert '"token_missing"' in out, "an offer alone (browsers grease it) is no harm: " + out
+
+
+FEW_BYTES = r"""
+import socket, sys, time
+s = socket.create_connection(("plain.tls.test", 443))
+s.sendall(sys.argv[1].encode("latin-1"))
+s.shutdown(socket.SHUT_WR)
+began = time.time()
+s.settimeout(20)
+try:
+    s.recv(1000)
+except OSError:
+    pass
+print(time.time() - began)
+"""
+
+
+@pytest.mark.parametrize("first", ["PO", "\x16\x03", ""])
+def test_a_few_bytes_and_fin(tls, first):
+    out = inside(tls, "/usr/bin/python3", "-c", FEW_BYTES, first)
+    assert float(out.stdout) < 5, f"ended by the handshake timer only: {out}"
+    assert refused(tls) == "truncated"
+
+
+SLOW_HELLO = r"""
+import socket, ssl, sys, time
+context = ssl.create_default_context(cafile=sys.argv[1])
+inc, out = ssl.MemoryBIO(), ssl.MemoryBIO()
+good = total = 0
+def hello():
+    global obj, inc, out
+    inc, out = ssl.MemoryBIO(), ssl.MemoryBIO()
+    obj = context.wrap_bio(inc, out, server_hostname="plain.tls.test")
+    try:
+        obj.do_handshake()
+    except ssl.SSLWantReadError:
+        pass
+    return out.read()
+for at in range(1, len(hello())):
+    data = hello()
+    s = socket.create_connection(("plain.tls.test", 443), timeout=20)
+    s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    s.sendall(data[:at])
+    time.sleep(0.002)
+    s.sendall(data[at:])
+    while True:
+        try:
+            obj.do_handshake()
+            break
+        except ssl.SSLWantReadError:
+            inc.write(s.recv(65536))
+    s.sendall(out.read())
+    total += 1
+    good += obj.version() == "TLSv1.3"
+    s.close()
+print(good, total)
+"""
+
+
+def test_hello_split_at_every_byte(tls):
+    """Two TCP segments, cut at every byte (records cut at every byte: tests/unit/tls/test_hostile.c)."""
+    out = inside(tls, "/usr/bin/python3", "-c", SLOW_HELLO, tls.path("ca.pem"), timeout=120)
+    assert out.returncode == 0, out
+    good, total = map(int, out.stdout.split())
+    assert good == total > 400, out
