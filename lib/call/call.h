@@ -34,6 +34,7 @@ struct call_generation {
     struct identity_set *identity;
     struct vault *vault;
     struct match_db *match;
+    struct tls_vendor **vendors; /* by connection; NULL where TLS to the vendor is as to all */
     struct call_pin {
         _Atomic uint32_t
             held; /* calls in progress on that worker that began under this generation */
@@ -46,7 +47,8 @@ struct call_sources {
 };
 
 /* Reads and compiles everything, checks that each credential named by a connection is in the vault
- * for that connection. NULL after complaints in `d`. Off the road; any thread. */
+ * for that connection and can be used as the connection says. NULL after complaints in `d`. Off the
+ * road; any thread. */
 struct call_generation *call_generation_load(const struct call_sources *s, uint64_t number,
                                              uint64_t now_ns, struct diags *d);
 /* No worker may use it any more. */

@@ -31,8 +31,9 @@ enum {
     CAPTURE_MAX = 16 << 10, /* bytes of a body in a record (HOLD_BODY_MAX too) */
     CAPTURE_SLACK = 256,    /* read beyond the cap so that a value cut by it is still seen */
     RULES_SCRATCH_BODY = 1024,
-    BODY_BLOCK = 4 << 10, /* first block for a body of unknown length */
-    HOLD_BLOCKS = 32,     /* held calls being handed to control at one time */
+    CREDENTIAL_MAX = 4096, /* bytes of a secret that goes into a header field */
+    BODY_BLOCK = 4 << 10,  /* first block for a body of unknown length */
+    HOLD_BLOCKS = 32,      /* held calls being handed to control at one time */
     LINGER_US = 2 * 1000 * 1000,
     AUDIT_PATIENCE_US = 5 * 1000 * 1000, /* a parked call waits this long for its record */
     AUDIT_DOWN_US = 300 * 1000,          /* this long when the store refuses */
@@ -120,11 +121,13 @@ struct vendor {
     LIST_ENTRY(vendor) link;
 };
 
-/* What is known of one host and port. It is kept when its last connection has gone, for what was
- * learned, until another host needs the place. */
+/* What is known of vendor connections that may stand for each other: one host and port, shown the
+ * same certificate of ours and held to the same trust. It is kept when its last connection has
+ * gone, for what was learned, until another host needs the place. */
 struct pool_host {
     uint64_t hash;
     uint16_t port;
+    uint8_t id[TLS_VENDOR_ID]; /* what it proved and was shown (tls_vendor_id) */
     unsigned nidle;
     unsigned nvendors; /* connections that point here, in whatever state */
     uint64_t keep_us;  /* how long one may wait here: below the vendor's own limit as learned */
@@ -343,7 +346,8 @@ bool pool_new(struct call_worker *w);
 void pool_delete(struct call_worker *w);
 /* The host's place, made if there is none. NULL: every place is in use; such a host is not pooled.
  */
-struct pool_host *pool_host(struct call_worker *w, struct span name, uint16_t port);
+struct pool_host *pool_host(struct call_worker *w, struct span name, uint16_t port,
+                            const uint8_t *id);
 /* A new connection belongs to `h` (which may be NULL) until pool_leave. */
 void pool_join(struct vendor *v, struct pool_host *h);
 void pool_leave(struct vendor *v);

@@ -164,8 +164,9 @@ static void read_body_or_decide(struct exchange *x)
 static bool identify(struct exchange *x)
 {
     const struct net_addr *from = tcp_remote_addr(x->caller->leg.tcp);
-    enum identity_cause why = identity_identify(x->w->identity, x->connection, &x->head, from,
-                                                x->w->wall_ns, &x->identity);
+    struct span certificates = tls_peer_certificates(x->caller->leg.tls);
+    enum identity_cause why = identity_identify(x->w->identity, x->connection, &x->head,
+                                                certificates, from, x->w->wall_ns, &x->identity);
 
     if (why != IDENTITY_NONE) {
         x->who.method = SPAN_LIT("none");

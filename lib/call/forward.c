@@ -43,7 +43,7 @@ static void write_host(const struct exchange *x, struct outbuf *o)
 
 static void write_basic(struct span user, struct span password, struct outbuf *o)
 {
-    char plain[512 + VAULT_VALUE_MAX], text[sizeof(plain) * 4 / 3 + 8];
+    char plain[512 + CREDENTIAL_MAX], text[sizeof(plain) * 4 / 3 + 8];
     struct outbuf p = outbuf_on(plain, sizeof(plain));
     int n;
 

@@ -1,7 +1,39 @@
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/log.h"
 #include "call/call_internal.h"
+
+static const struct vault_secret *secret_of(const struct call_generation *g,
+                                            const struct rules_connection *c, struct span name,
+                                            const char *vault_file, struct diags *d)
+{
+    const struct vault_secret *s = g->vault ? vault_find(g->vault, name, c->name) : NULL;
+
+    if (!s)
+        diag_error(d, place_of_file(vault_file ? vault_file : "vault"),
+                   "connection \"%.*s\" needs the secret \"%.*s\", which is not in the vault for "
+                   "it; add it with: turnpikectl secret set %.*s --connection %.*s",
+                   SPAN_ARG(c->name), SPAN_ARG(name), SPAN_ARG(name), SPAN_ARG(c->name));
+    return s;
+}
+
+/* A header field holds one line, and not a long one. */
+static bool fits_a_field(const struct rules_connection *c, const struct vault_secret *s,
+                         const char *vault_file, struct diags *d)
+{
+    bool plain = s->value.n <= CREDENTIAL_MAX;
+
+    for (size_t i = 0; plain && i < s->value.n; i++)
+        plain = (unsigned char)s->value.p[i] >= 0x20 && s->value.p[i] != 0x7f;
+    if (!plain)
+        diag_error(
+            d, place_of_file(vault_file),
+            "connection \"%.*s\" sends the secret \"%.*s\" in a header field: it must be one "
+            "line of at most %d bytes",
+            SPAN_ARG(c->name), SPAN_ARG(s->name), CREDENTIAL_MAX);
+    return plain;
+}
 
 static bool credentials_complete(const struct call_generation *g, const char *vault_file,
                                  struct diags *d)
@@ -10,19 +42,70 @@ static bool credentials_complete(const struct call_generation *g, const char *va
 
     for (unsigned i = 0; i < rules_connection_count(g->rules); i++) {
         const struct rules_connection *c = rules_connection_at(g->rules, i);
+        const struct vault_secret *s;
 
         if (c->credential.kind == RULES_CRED_NONE)
             continue;
-        if (g->vault && vault_find(g->vault, c->credential.secret, c->name))
-            continue;
-        diag_error(d, place_of_file(vault_file ? vault_file : "vault"),
-                   "connection \"%.*s\" needs the secret \"%.*s\", which is not in the vault for "
-                   "it; add it with: turnpikectl secret set %.*s --connection %.*s",
-                   SPAN_ARG(c->name), SPAN_ARG(c->credential.secret),
-                   SPAN_ARG(c->credential.secret), SPAN_ARG(c->name));
-        ok = false;
+        s = secret_of(g, c, c->credential.secret, vault_file, d);
+        ok = s && fits_a_field(c, s, vault_file, d) && ok;
     }
     return ok;
+}
+
+/* ---- what TLS to a vendor has in particular */
+
+static bool load_vendor(struct call_generation *g, const struct rules_connection *c,
+                        const char *vault_file, struct diags *d)
+{
+    const struct vault_secret *s = NULL;
+    struct tls_vendor_config t = {
+        .trust_place = c->trust_place, .pins = c->pins, .npins = c->npins};
+    char trust[1200];
+
+    if (c->trust.n == 0 && c->npins == 0 && c->client_certificate.n == 0)
+        return true;
+    if (c->client_certificate.n && !(s = secret_of(g, c, c->client_certificate, vault_file, d)))
+        return false;
+    if (c->trust.n) {
+        snprintf(trust, sizeof(trust), "%.*s", SPAN_ARG(c->trust));
+        t.trust = trust;
+    }
+    if (s)
+        t.certificate = s->value;
+    t.certificate_place = place_of_file(vault_file ? vault_file : "vault");
+    g->vendors[c->index] = tls_vendor_load(&t, d);
+    if (!g->vendors[c->index])
+        diag_error(d, t.certificate_place, "connection \"%.*s\" cannot set up TLS to its vendor",
+                   SPAN_ARG(c->name));
+    return g->vendors[c->index] != NULL;
+}
+
+static bool load_vendors(struct call_generation *g, const char *vault_file, struct diags *d)
+{
+    unsigned n = rules_connection_count(g->rules);
+    bool ok = true;
+
+    g->vendors = calloc(n + 1, sizeof(*g->vendors)); /* a NULL at the end */
+    if (!g->vendors) {
+        diag_error(d, place_of_file("rules"), "out of memory");
+        return false;
+    }
+    for (unsigned i = 0; i < n; i++)
+        ok = load_vendor(g, rules_connection_at(g->rules, i), vault_file, d) && ok;
+    return ok;
+}
+
+static void free_vendors(struct call_generation *g)
+{
+    for (unsigned i = 0; g->vendors && i < rules_connection_count(g->rules); i++)
+        tls_vendor_free(g->vendors[i]);
+    free(g->vendors);
+}
+
+/* PEM is never written into a message: a vendor has nothing of it to send back. */
+static bool is_pem(struct span value)
+{
+    return span_starts(value, SPAN_LIT("-----BEGIN "));
 }
 
 static bool add_secrets(const struct call_generation *g, struct match_builder *b,
@@ -31,7 +114,7 @@ static bool add_secrets(const struct call_generation *g, struct match_builder *b
     for (unsigned i = 0; g->vault && i < vault_count(g->vault); i++) {
         const struct vault_secret *s = vault_at(g->vault, i);
 
-        if (match_builder_add_secret(b, s->name, s->value))
+        if (is_pem(s->value) || match_builder_add_secret(b, s->name, s->value))
             continue;
         diag_error(d, place_of_file(vault_file),
                    "the secret \"%.*s\" cannot be watched for in answers: it must have at least 8 "
@@ -75,7 +158,9 @@ struct call_generation *call_generation_load(const struct call_sources *s, uint6
     if (!g->rules || (s->vault_file && !g->vault))
         goto fail;
     g->identity = identity_load(g->rules, d);
-    if (!g->identity || !credentials_complete(g, s->vault_file, d) || !compile_detectors(g, s, d))
+    bool credentials = credentials_complete(g, s->vault_file, d);
+    bool vendors = load_vendors(g, s->vault_file, d);
+    if (!g->identity || !credentials || !vendors || !compile_detectors(g, s, d))
         goto fail;
     return g;
 fail:
@@ -91,6 +176,7 @@ void call_generation_free(struct call_generation *g)
         match_db_free(g->match);
     if (g->identity)
         identity_free(g->identity);
+    free_vendors(g);
     vault_close(g->vault);
     if (g->rules)
         rules_free(g->rules);

@@ -6,9 +6,12 @@
 
 enum { KEEP_LEAST_US = 1000 * 1000 };
 
-static uint64_t host_hash(struct span name, uint16_t port)
+static uint64_t host_hash(struct span name, uint16_t port, const uint8_t *id)
 {
-    return span_hash(name) ^ ((uint64_t)port * 0x9e3779b97f4a7c15u);
+    uint64_t more;
+
+    memcpy(&more, id, sizeof(more)); /* of a SHA-256, or zero */
+    return span_hash(name) ^ ((uint64_t)port * 0x9e3779b97f4a7c15u) ^ more;
 }
 
 bool pool_new(struct call_worker *w)
@@ -41,7 +44,7 @@ static struct pool_bucket *bucket_of(struct call_worker *w, uint64_t hash)
 
 /* The place that has been unused for longest, be it that it never had a host. */
 static struct pool_host *host_make(struct call_worker *w, uint64_t hash, struct span name,
-                                   uint16_t port)
+                                   uint16_t port, const uint8_t *id)
 {
     struct pool_host *h = TAILQ_FIRST(&w->unused_hosts);
 
@@ -53,6 +56,7 @@ static struct pool_host *host_make(struct call_worker *w, uint64_t hash, struct 
     TAILQ_INSERT_TAIL(&w->unused_hosts, h, unused);
     h->hash = hash;
     h->port = port;
+    memcpy(h->id, id, sizeof(h->id));
     h->keep_us = w->c.limits.pool_idle_us;
     memcpy(h->name, name.p, name.n);
     h->name[name.n] = 0;
@@ -60,15 +64,23 @@ static struct pool_host *host_make(struct call_worker *w, uint64_t hash, struct 
     return h;
 }
 
-struct pool_host *pool_host(struct call_worker *w, struct span name, uint16_t port)
+static bool host_is(const struct pool_host *h, uint64_t hash, struct span name, uint16_t port,
+                    const uint8_t *id)
 {
-    uint64_t hash = host_hash(name, port);
+    return h->hash == hash && h->port == port && span_eq(span_cstr(h->name), name) &&
+           memcmp(h->id, id, sizeof(h->id)) == 0;
+}
+
+struct pool_host *pool_host(struct call_worker *w, struct span name, uint16_t port,
+                            const uint8_t *id)
+{
+    uint64_t hash = host_hash(name, port, id);
     struct pool_host *h;
 
     LIST_FOREACH (h, bucket_of(w, hash), link)
-        if (h->hash == hash && h->port == port && span_eq(span_cstr(h->name), name))
+        if (host_is(h, hash, name, port, id))
             return h;
-    return host_make(w, hash, name, port);
+    return host_make(w, hash, name, port, id);
 }
 
 void pool_join(struct vendor *v, struct pool_host *h)
@@ -90,7 +102,8 @@ void pool_leave(struct vendor *v)
 /* ------------------------------------------------------------- how long to wait */
 
 /* Three quarters of what the vendor was seen to wait: what is on its way when it closes, and the
- * difference of two clocks, must fit the rest. Who closes almost at once does not do so for idleness.
+ * difference of two clocks, must fit the rest. Who closes almost at once does not do so for
+ * idleness.
  */
 void pool_learn(const struct vendor *v)
 {

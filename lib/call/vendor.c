@@ -116,6 +116,12 @@ static bool vendor_connect(struct exchange *x, struct span name, struct pool_hos
     return true;
 }
 
+/* What TLS to this call's vendor has in particular; lives as long as the call's generation. */
+static const struct tls_vendor *vendor_tls(const struct exchange *x)
+{
+    return x->gen->vendors[x->connection->index];
+}
+
 void vendor_acquire(struct exchange *x, bool fresh)
 {
     struct call_worker *w = x->w;
@@ -128,7 +134,7 @@ void vendor_acquire(struct exchange *x, bool fresh)
         exchange_refuse(x, CALL_vendor_unreachable, NULL, SPAN_NONE);
         return;
     }
-    h = pool_host(w, name, tcp_local_port(x->caller->leg.tcp));
+    h = pool_host(w, name, tcp_local_port(x->caller->leg.tcp), tls_vendor_id(vendor_tls(x)));
     v = fresh ? NULL : pool_take(h);
     if (v) {
         counter_inc(&w->counters.vendor_reused);
@@ -164,7 +170,7 @@ static void handshake_failed(struct vendor *v)
 {
     enum tls_error e = tls_error(v->leg.tls);
     bool verify = e == TLS_ERR_VERIFY_CHAIN || e == TLS_ERR_VERIFY_EXPIRED ||
-                  e == TLS_ERR_VERIFY_NAME || e == TLS_ERR_VERIFY_OTHER;
+                  e == TLS_ERR_VERIFY_NAME || e == TLS_ERR_VERIFY_PIN || e == TLS_ERR_VERIFY_OTHER;
     char text[300];
 
     snprintf(text, sizeof(text),
@@ -229,7 +235,7 @@ static void handshake(struct vendor *v)
 
 static void connected(struct vendor *v)
 {
-    v->leg.tls = tls_client(v->w->tls, v->leg.tcp, span_cstr(v->name));
+    v->leg.tls = tls_client(v->w->tls, v->leg.tcp, span_cstr(v->name), vendor_tls(v->x));
     if (!v->leg.tls) {
         setup_failed(v, CALL_busy, NULL, "there is no memory for a TLS session");
         return;

@@ -69,11 +69,25 @@ static bool make_slabs(struct call_worker *w)
     return true;
 }
 
+/* Callers of a host are asked for a certificate if its connection takes one for an answer. */
+static bool asks_certificate(void *arg, struct span name)
+{
+    const struct call_worker *w = arg;
+    const struct rules_connection *c = w->gen ? rules_connection_for(w->gen->rules, name) : NULL;
+
+    for (unsigned i = 0; c && i < c->nidentify; i++)
+        if (c->identify[i] == RULES_ID_MTLS)
+            return true;
+    return false;
+}
+
 static bool make_engines(struct call_worker *w, uint64_t now_us)
 {
     static const struct tls_limits tls = {.leaf_cache = 4096, .mints_a_second = 500};
 
     w->tls = tls_new(w->c.tls, &tls);
+    if (w->tls)
+        tls_ask_certificates(w->tls, asks_certificate, w);
     w->memory = buddy_new(w->region, w->region_size);
     w->wheel = wheel_new(now_us);
     w->match = match_worker_new(w->c.limits.max_vendors);

@@ -1,4 +1,4 @@
-/* Finding the token in a request, and the caller behind it. */
+/* Finding the token in a request, and the caller behind it, or behind what TLS has seen. */
 #include "identity_internal.h"
 
 #include <openssl/crypto.h>
@@ -6,6 +6,7 @@
 
 /* What the fields of a request hold. */
 struct found {
+    struct span certificates; /* not of the request: of its connection */
     struct span token;
     bool two;       /* different ones */
     bool too_large; /* Basic credentials beyond what is decoded */
@@ -92,7 +93,6 @@ bool identity_is_token_field(const struct rules_connection *connection,
 static void find_tokens(struct identity_worker *w, const struct rules_connection *c,
                         const struct http_head *head, struct found *f)
 {
-    *f = (struct found){0};
     for (unsigned i = 0; i < head->nfields; i++) {
         const struct http_field *field = &head->fields[i];
 
@@ -105,14 +105,24 @@ static void find_tokens(struct identity_worker *w, const struct rules_connection
     }
 }
 
-static bool hash_token(struct identity_worker *w, struct span token, uint8_t key[IDENTITY_KEY])
+/* What is remembered under a hash: the kind is part of what is hashed, so that no token can stand
+ * for a certificate. */
+struct evidence {
+    struct span kind, bytes;
+    enum identity_cause (*verify)(const struct identity_set *s, struct span bytes, uint64_t now_ns,
+                                  struct arena *mem, struct identity *out);
+};
+
+static bool hash_evidence(struct identity_worker *w, const struct evidence *e,
+                          uint8_t key[IDENTITY_KEY])
 {
     return EVP_DigestInit_ex2(w->digest, w->sha256, NULL) == 1 &&
-           EVP_DigestUpdate(w->digest, token.p, token.n) == 1 &&
+           EVP_DigestUpdate(w->digest, e->kind.p, e->kind.n) == 1 &&
+           EVP_DigestUpdate(w->digest, e->bytes.p, e->bytes.n) == 1 &&
            EVP_DigestFinal_ex(w->digest, key, NULL) == 1;
 }
 
-static enum identity_cause first_sight(struct identity_worker *w, struct span token,
+static enum identity_cause first_sight(struct identity_worker *w, const struct evidence *e,
                                        const uint8_t key[IDENTITY_KEY], uint64_t now_ns,
                                        const struct identity **out)
 {
@@ -120,7 +130,7 @@ static enum identity_cause first_sight(struct identity_worker *w, struct span to
     enum identity_cause why;
     struct identity id;
 
-    why = identity_verify_token(w->set, token, now_ns, &mem, &id);
+    why = e->verify(w->set, e->bytes, now_ns, &mem, &id);
     if (why == IDENTITY_NONE) {
         counter_inc(&w->counters.verified);
         *out = identity_cache_put(w, key, &id);
@@ -134,12 +144,13 @@ static enum identity_cause first_sight(struct identity_worker *w, struct span to
 static enum identity_cause by_token(struct identity_worker *w, struct span token, uint64_t now_ns,
                                     const struct identity **out)
 {
+    const struct evidence e = {SPAN_LIT("token:"), token, identity_verify_token};
     uint8_t key[IDENTITY_KEY];
     bool expired;
 
     if (token.n > IDENTITY_TOKEN_MAX)
         return IDENTITY_TOKEN_TOO_LARGE;
-    if (!hash_token(w, token, key))
+    if (!hash_evidence(w, &e, key))
         return IDENTITY_TOKEN_SIGNATURE;
     *out = identity_cache_get(w, key, now_ns, &expired);
     if (*out) {
@@ -148,7 +159,26 @@ static enum identity_cause by_token(struct identity_worker *w, struct span token
     }
     if (expired)
         return IDENTITY_TOKEN_EXPIRED;
-    return first_sight(w, token, key, now_ns, out);
+    return first_sight(w, &e, key, now_ns, out);
+}
+
+/* One that has expired in the cache is looked at again: it may be another link of the chain, or a
+ * CRL, that ended. */
+static enum identity_cause by_certificate(struct identity_worker *w, struct span der,
+                                          uint64_t now_ns, const struct identity **out)
+{
+    const struct evidence e = {SPAN_LIT("certificate:"), der, identity_verify_certificates};
+    uint8_t key[IDENTITY_KEY];
+    bool expired;
+
+    if (!hash_evidence(w, &e, key))
+        return IDENTITY_CERTIFICATE_INVALID;
+    *out = identity_cache_get(w, key, now_ns, &expired);
+    if (*out) {
+        counter_inc(&w->counters.cache_hits);
+        return IDENTITY_NONE;
+    }
+    return first_sight(w, &e, key, now_ns, out);
 }
 
 static enum identity_cause by_found(struct identity_worker *w, const struct found *f,
@@ -197,6 +227,8 @@ static enum identity_cause nothing_found(const struct rules_connection *c, const
 {
     if (c->nidentify && c->identify[0] == RULES_ID_SOURCE)
         return IDENTITY_SOURCE_UNKNOWN;
+    if (c->nidentify && c->identify[0] == RULES_ID_MTLS)
+        return IDENTITY_CERTIFICATE_MISSING;
     return f->other ? IDENTITY_TOKEN_MALFORMED : IDENTITY_TOKEN_MISSING;
 }
 
@@ -205,11 +237,19 @@ static enum identity_cause try_methods(struct identity_worker *w, const struct r
                                        uint64_t now_ns, const struct identity **out)
 {
     for (unsigned i = 0; i < c->nidentify; i++) {
-        if (c->identify[i] == RULES_ID_OIDC) {
+        switch (c->identify[i]) {
+        case RULES_ID_OIDC:
             if (f->token.n || f->too_large)
                 return by_found(w, f, now_ns, out);
-        } else if (by_source(w, from, out) == IDENTITY_NONE) {
-            return IDENTITY_NONE;
+            break;
+        case RULES_ID_MTLS:
+            if (f->certificates.n)
+                return by_certificate(w, f->certificates, now_ns, out);
+            break;
+        case RULES_ID_SOURCE:
+            if (by_source(w, from, out) == IDENTITY_NONE)
+                return IDENTITY_NONE;
+            break;
         }
     }
     return nothing_found(c, f);
@@ -217,11 +257,12 @@ static enum identity_cause try_methods(struct identity_worker *w, const struct r
 
 enum identity_cause identity_identify(struct identity_worker *w,
                                       const struct rules_connection *connection,
-                                      const struct http_head *head, const struct net_addr *from,
-                                      uint64_t now_ns, const struct identity **out)
+                                      const struct http_head *head, struct span certificates,
+                                      const struct net_addr *from, uint64_t now_ns,
+                                      const struct identity **out)
 {
+    struct found f = {.certificates = certificates};
     enum identity_cause why;
-    struct found f;
 
     *out = NULL;
     find_tokens(w, connection, head, &f);

@@ -77,8 +77,21 @@ bool base64_decode(struct span s, bool url, char *to, size_t *n);
 
 struct identity_issuer {
     const struct rules_issuer *rule;
-    struct jwk_set keys;
+    struct jwk_set keys; /* of tokens */
+    X509_STORE *store;   /* of certificates: anchors, CRLs, and what is asked of a chain */
+    int64_t crl_until;   /* earliest nextUpdate, seconds; INT64_MAX: none */
 };
+
+/* ---- authority.c */
+bool identity_authority_load(struct identity_issuer *i, struct diags *d);
+int64_t identity_asn1_seconds(const ASN1_TIME *t); /* since 1970; INT64_MIN: not readable */
+
+/* ---- verify.c */
+/* Names go into rules, records and screens: no control bytes, no endless ones. */
+bool identity_is_name(struct span s);
+/* The groups that the claims give. False: too many. */
+bool identity_add_groups(struct rules_caller *caller, const struct rules_issuer *r,
+                         struct span claims, struct arena *mem);
 
 struct identity_set {
     struct arena mem;

@@ -17,6 +17,15 @@ static const char *const names[] = {
     [IDENTITY_TOKEN_CLAIMS] = "token_claims",
     [IDENTITY_CALLER_UNNAMED] = "caller_unnamed",
     [IDENTITY_TOO_MANY_GROUPS] = "too_many_groups",
+    [IDENTITY_CERTIFICATE_MISSING] = "certificate_missing",
+    [IDENTITY_CERTIFICATE_UNTRUSTED] = "certificate_untrusted",
+    [IDENTITY_CERTIFICATE_EXPIRED] = "certificate_expired",
+    [IDENTITY_CERTIFICATE_NOT_YET] = "certificate_not_yet",
+    [IDENTITY_CERTIFICATE_REVOKED] = "certificate_revoked",
+    [IDENTITY_CERTIFICATE_CRL] = "certificate_crl",
+    [IDENTITY_CERTIFICATE_PURPOSE] = "certificate_purpose",
+    [IDENTITY_CERTIFICATE_INVALID] = "certificate_invalid",
+    [IDENTITY_CERTIFICATE_UNNAMED] = "certificate_unnamed",
     [IDENTITY_SOURCE_UNKNOWN] = "source_unknown",
 };
 

@@ -1,5 +1,6 @@
 #include "identity_internal.h"
 
+#include <openssl/x509.h>
 #include <stdlib.h>
 
 static bool load_issuers(struct identity_set *s, struct diags *d)
@@ -11,6 +12,10 @@ static bool load_issuers(struct identity_set *s, struct diags *d)
         const char *file;
 
         issuer->rule = rules_issuer_at(s->rules, i);
+        if (issuer->rule->certificates) {
+            ok = identity_authority_load(issuer, d) && ok;
+            continue;
+        }
         file = arena_strdup(&s->mem, issuer->rule->keys_file);
         /* All issuers are read, so that all complaints are shown at once. */
         if (!jwk_set_load(file, issuer->rule->keys_place, &s->mem, &issuer->keys, d))
@@ -40,8 +45,10 @@ void identity_free(struct identity_set *s)
 {
     if (!s)
         return;
-    for (unsigned i = 0; i < s->nissuers; i++)
+    for (unsigned i = 0; i < s->nissuers; i++) {
         jwk_set_free(&s->issuers[i].keys);
+        X509_STORE_free(s->issuers[i].store);
+    }
     arena_free(&s->mem);
     free(s);
 }

@@ -14,7 +14,7 @@ static bool has_audience(const struct jwt_claims *c, struct span audience)
 static const struct identity_issuer *issuer_of(const struct identity_set *s, struct span iss)
 {
     for (unsigned i = 0; i < s->nissuers; i++)
-        if (span_eq(s->issuers[i].rule->issuer, iss))
+        if (!s->issuers[i].rule->certificates && span_eq(s->issuers[i].rule->issuer, iss))
             return &s->issuers[i];
     return NULL;
 }
@@ -36,9 +36,8 @@ static enum identity_cause check_claims(const struct jwt_claims *c, const struct
     return IDENTITY_NONE;
 }
 
-/* Names go into rules, records and screens: no control bytes, no endless ones. The bytes are UTF-8
- * as JSON is. */
-static bool is_name(struct span s)
+/* The bytes are UTF-8 as JSON is. */
+bool identity_is_name(struct span s)
 {
     if (s.n == 0 || s.n > IDENTITY_NAME_MAX)
         return false;
@@ -55,7 +54,7 @@ static bool name_caller(const struct rules_issuer *r, const struct jwt_claims *c
         *id = c->sub;
     else if (!rules_expr_text(r->caller, payload, mem, id))
         return false;
-    return is_name(*id);
+    return identity_is_name(*id);
 }
 
 static bool add_group(struct rules_caller *caller, struct span name)
@@ -83,14 +82,15 @@ static bool add_listed(struct rules_caller *caller, const struct rules_group *g,
     for (unsigned i = 0; i < n; i++) {
         const char *name = arena_printf(mem, "%.*s%.*s", SPAN_ARG(prefix), SPAN_ARG(items[i]));
 
-        if (is_name(items[i]) && is_name(span_cstr(name)) && !add_group(caller, span_cstr(name)))
+        if (identity_is_name(items[i]) && identity_is_name(span_cstr(name)) &&
+            !add_group(caller, span_cstr(name)))
             return false;
     }
     return true;
 }
 
-static bool add_groups(struct rules_caller *caller, const struct rules_issuer *r,
-                       struct span claims, struct arena *mem)
+bool identity_add_groups(struct rules_caller *caller, const struct rules_issuer *r,
+                         struct span claims, struct arena *mem)
 {
     for (unsigned i = 0; i < r->ngroups; i++) {
         const struct rules_group *g = &r->groups[i];
@@ -118,7 +118,7 @@ static enum identity_cause describe(const struct rules_issuer *r, const struct j
     };
     if (!name_caller(r, c, t->payload, mem, &out->caller.id))
         return IDENTITY_CALLER_UNNAMED;
-    if (!add_groups(&out->caller, r, t->payload, mem))
+    if (!identity_add_groups(&out->caller, r, t->payload, mem))
         return IDENTITY_TOO_MANY_GROUPS;
     return IDENTITY_NONE;
 }

@@ -26,8 +26,11 @@ enum rules_decision { RULES_ALLOW, RULES_HOLD, RULES_BLOCK }; /* ascending stric
 const char *rules_decision_name(enum rules_decision d);       /* "allow" */
 enum rules_mode { RULES_ENFORCE, RULES_REPORT, RULES_OFF };
 
-enum rules_identify { RULES_ID_OIDC, RULES_ID_SOURCE }; /* methods a connection may list */
+/* Methods that a connection may list. */
+enum rules_identify { RULES_ID_OIDC, RULES_ID_MTLS, RULES_ID_SOURCE };
 #define RULES_IDENTIFY_MAX 4
+#define RULES_PINS_MAX     16
+#define RULES_PIN          32 /* bytes: SHA-256 of a SubjectPublicKeyInfo (RFC 7469 2.4) */
 
 /* Shape of our own answers (dataplane.md). */
 enum rules_errors {
@@ -69,6 +72,11 @@ struct rules_connection {
         struct span header; /* with RULES_CRED_HEADER: field name */
         struct span user;   /* with RULES_CRED_BASIC: user name, the secret is the password */
     } credential;
+    struct span trust; /* PEM file of CAs for this vendor: resolved; empty: the appliance's own */
+    struct place trust_place;
+    const uint8_t (*pins)[RULES_PIN]; /* one of them must stand in the vendor's chain */
+    unsigned npins;
+    struct span client_certificate; /* name in the vault: what we show the vendor; empty: nothing */
     const struct span *account_headers; /* part of a held call's digest */
     unsigned naccount_headers;
     uint64_t inspect_request;   /* bytes of a request body read whole before the decision */
@@ -81,14 +89,22 @@ struct rules_connection {
     const struct rules_function *unlisted;
 };
 
-/* Who may sign callers' tokens (identity.md). The expressions are evaluated over the token's
- * claims. */
+/* Which name of a certificate is the caller's. */
+enum rules_cert_id { RULES_CERT_SPIFFE, RULES_CERT_DNS, RULES_CERT_EMAIL, RULES_CERT_SUBJECT };
+
+/* Who may vouch for callers (identity.md): the signer of tokens, or a CA of client certificates.
+ * The expressions are evaluated over the token's claims, or over what the certificate says
+ * (identity.h). Files are absolute or relative to the rules directory: resolved. */
 struct rules_issuer {
     struct span name;      /* key in the file */
+    bool certificates;     /* a CA: what concerns tokens is empty, and the other way round */
     struct span issuer;    /* `iss`, exact */
     struct span audience;  /* `aud` must hold it */
-    struct span keys_file; /* JWKS, absolute or relative to the rules directory: resolved */
+    struct span keys_file; /* JWKS */
     struct place keys_place;
+    struct span ca_file, crl_file; /* PEM; crl_file empty: revocation is not looked at */
+    struct place ca_place, crl_place;
+    enum rules_cert_id cert_id;
     const struct rules_expr *caller; /* -> caller.id; NULL: claims.sub */
     const struct rules_group {
         struct span name;              /* "ci"; or "team-*": a prefix put before each element */
@@ -166,7 +182,7 @@ const struct rules_source *rules_source_for(const struct rules_set *s, const str
 /* -------------------------------------------------------------- the decision */
 
 struct rules_caller {
-    struct span id, issuer, method; /* method: "oidc", "source", "none" */
+    struct span id, issuer, method; /* method: "oidc", "mtls", "source", "none" */
     struct span groups[RULES_GROUPS_MAX];
     unsigned ngroups;
     struct span claims; /* JSON object, verified; empty if none */

@@ -4,8 +4,9 @@
 #include <stdlib.h>
 
 static const char *const connection_keys[] = {
-    "hosts",           "errors",  "identify", "credential", "functions",    "inspect",
-    "account_headers", "capture", "port",     "upgrade",    "upgrade_idle", NULL};
+    "hosts",           "errors",       "identify", "credential", "functions", "inspect",
+    "account_headers", "capture",      "port",     "trust",      "pins",      "client_certificate",
+    "upgrade",         "upgrade_idle", NULL};
 static const char *const errors_names[] = {"problem",   "stripe", "openai",
                                            "anthropic", "twilio", NULL};
 
@@ -94,15 +95,16 @@ static void add_method(struct rules_loader *l, struct rules_connection *c, struc
 
     if (span_eq(name, SPAN_LIT("oidc")))
         method = RULES_ID_OIDC;
+    else if (span_eq(name, SPAN_LIT("mtls")))
+        method = RULES_ID_MTLS;
     else if (span_eq(name, SPAN_LIT("source")))
         method = RULES_ID_SOURCE;
     else {
-        if (span_eq(name, SPAN_LIT("mtls")) || span_eq(name, SPAN_LIT("token")))
+        if (span_eq(name, SPAN_LIT("token")))
             diag_error(l->d, yaml_place(where),
-                       "`%.*s` is not available in this version; there are oidc and source",
-                       SPAN_ARG(name));
+                       "`token` is not available in this version; there are oidc, mtls and source");
         else
-            diag_error(l->d, yaml_place(where), "callers are identified by oidc or source");
+            diag_error(l->d, yaml_place(where), "callers are identified by oidc, mtls or source");
         return;
     }
     for (unsigned i = 0; i < c->nidentify; i++) {
@@ -393,6 +395,7 @@ static void read_connection(struct rules_loader *l, const struct yaml_node *key,
     c->pub.errors = (enum rules_errors)errors;
     read_identify(l, n, &c->pub);
     read_credential(l, yaml_get(n, "credential"), &c->pub);
+    rules_read_vendor_tls(l, n, &c->pub);
     read_account_headers(l, n, &c->pub);
     read_upgrade(l, n, &c->pub);
     read_sizes(l, n, &c->pub);

@@ -427,6 +427,8 @@ void rules_read_connections(struct rules_loader *l, const struct yaml_node *n);
 void rules_read_rules(struct rules_loader *l, const struct yaml_node *n);
 void rules_read_masks(struct rules_loader *l, const struct yaml_node *n);
 void rules_read_detectors(struct rules_loader *l, const struct yaml_node *n);
+void rules_read_vendor_tls(struct rules_loader *l, const struct yaml_node *n,
+                           struct rules_connection *c);
 void rules_read_issuers(struct rules_loader *l, const struct yaml_node *n);
 void rules_read_sources(struct rules_loader *l, const struct yaml_node *n);
 
@@ -463,6 +465,9 @@ bool rules_want_sequence(struct rules_loader *l, const struct yaml_node *n, cons
 /* Text without control characters; copied into the set. */
 bool rules_read_line(struct rules_loader *l, const struct yaml_node *n, const char *key,
                      bool required, size_t most, struct span *out);
+/* The name of a file: beside the rules, or absolute. */
+bool rules_read_file(struct rules_loader *l, const struct yaml_node *n, const char *key,
+                     bool required, struct span *file, struct place *where);
 struct place rules_keep_place(struct rules_set *s, struct place p);
 struct place rules_key_place(const struct yaml_node *n, const char *key);
 /* A key that this version knows of and refuses. */

@@ -11,7 +11,6 @@ static void read_keys(struct rules_loader *l, const struct yaml_node *n, struct 
 {
     static const char *const keys[] = {"file", NULL};
     const struct yaml_node *k = yaml_get(n, "keys");
-    struct span file;
 
     if (!k) {
         diag_error(l->d, yaml_place(n), "`keys` is missing; write keys: {file: jwks.json}");
@@ -25,13 +24,7 @@ static void read_keys(struct rules_loader *l, const struct yaml_node *n, struct 
         return;
     }
     yaml_only(k, keys, l->d);
-    if (!rules_read_line(l, k, "file", true, 1000, &file))
-        return;
-    x->keys_place = rules_keep_place(l->set, yaml_place(yaml_get(k, "file")));
-    x->keys_file = file;
-    if (file.p[0] != '/')
-        x->keys_file =
-            span_cstr(arena_printf(&l->set->mem, "%s/%.*s", l->directory, SPAN_ARG(file)));
+    rules_read_file(l, k, "file", true, &x->keys_file, &x->keys_place);
 }
 
 static const struct rules_expr *read_expr(struct rules_loader *l, const struct yaml_node *n,
@@ -100,20 +93,29 @@ static void no_twin(struct rules_loader *l, struct rules_map *m, struct span key
         diag_error(l->d, where, "%s `%.*s` is there twice", what, SPAN_ARG(key));
 }
 
-static void read_issuer(struct rules_loader *l, const struct yaml_node *key,
-                        const struct yaml_node *n)
+/* A CA of client certificates, told by `ca`. */
+static void read_authority(struct rules_loader *l, const struct yaml_node *n,
+                           struct rules_issuer *x)
+{
+    static const char *const keys[] = {"ca", "crl", "id", "groups", NULL};
+    static const char *const ids[] = {"spiffe", "dns", "email", "subject", NULL};
+    unsigned id = RULES_CERT_SPIFFE;
+
+    x->certificates = true;
+    yaml_only(n, keys, l->d);
+    rules_read_file(l, n, "ca", true, &x->ca_file, &x->ca_place);
+    rules_read_file(l, n, "crl", false, &x->crl_file, &x->crl_place);
+    yaml_read_enum(n, "id", true, ids, &id, l->d);
+    x->cert_id = (enum rules_cert_id)id;
+}
+
+static void read_token_issuer(struct rules_loader *l, const struct yaml_node *n,
+                              struct rules_issuer *x)
 {
     static const char *const keys[] = {"issuer", "audience", "keys", "caller",
                                        "groups", "skew",     NULL};
-    struct rules_issuer *x = arena_new(&l->tmp, struct rules_issuer);
 
-    x->name = arena_span(&l->set->mem, yaml_text(key));
     x->skew_ns = 30 * RULES_SECOND;
-    if (!rules_is_name(x->name, true))
-        diag_error(l->d, yaml_place(key), "an issuer's name is made of letters, digits, `_`, `-`");
-    no_twin(l, &l->issuer_names, x->name, x, yaml_place(key), "the issuer");
-    if (!rules_want_mapping(l, n, "an issuer"))
-        return;
     yaml_only(n, keys, l->d);
     if (rules_read_line(l, n, "issuer", true, 1000, &x->issuer))
         no_twin(l, &l->issuer_urls, x->issuer, x, yaml_place(yaml_get(n, "issuer")),
@@ -122,9 +124,26 @@ static void read_issuer(struct rules_loader *l, const struct yaml_node *key,
     read_keys(l, n, x);
     if (yaml_get(n, "caller"))
         x->caller = read_expr(l, yaml_get(n, "caller"), TYPE_STRING);
-    read_groups(l, n, x);
     if (yaml_read_duration(n, "skew", false, &x->skew_ns, l->d) && x->skew_ns > SKEW_MAX_NS)
         diag_error(l->d, yaml_place(yaml_get(n, "skew")), "at most 5m of clock skew are allowed");
+}
+
+static void read_issuer(struct rules_loader *l, const struct yaml_node *key,
+                        const struct yaml_node *n)
+{
+    struct rules_issuer *x = arena_new(&l->tmp, struct rules_issuer);
+
+    x->name = arena_span(&l->set->mem, yaml_text(key));
+    if (!rules_is_name(x->name, true))
+        diag_error(l->d, yaml_place(key), "an issuer's name is made of letters, digits, `_`, `-`");
+    no_twin(l, &l->issuer_names, x->name, x, yaml_place(key), "the issuer");
+    if (!rules_want_mapping(l, n, "an issuer"))
+        return;
+    if (yaml_get(n, "ca"))
+        read_authority(l, n, x);
+    else
+        read_token_issuer(l, n, x);
+    read_groups(l, n, x);
     rules_list_add(&l->issuers, &l->tmp, x);
 }
 
@@ -241,19 +260,33 @@ static void index_sources(struct rules_set *s)
     }
 }
 
+static size_t count_issuers(const struct rules_loader *l, bool certificates)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < l->issuers.n; i++)
+        n += ((const struct rules_issuer *)l->issuers.at[i])->certificates == certificates;
+    return n;
+}
+
 static void warn_unusable(struct rules_loader *l)
 {
+    const struct {
+        const char *method, *missing;
+        size_t n;
+    } needs[] = {
+        [RULES_ID_OIDC] = {"oidc", "`issuers`", count_issuers(l, false)},
+        [RULES_ID_MTLS] = {"mtls", "`issuers` with a `ca`", count_issuers(l, true)},
+        [RULES_ID_SOURCE] = {"source", "`sources`", l->sources.n},
+    };
+
     for (size_t i = 0; i < l->connections.n; i++) {
         const struct rules_pending_connection *c = l->connections.at[i];
 
-        for (unsigned k = 0; k < c->pub.nidentify; k++) {
-            bool oidc = c->pub.identify[k] == RULES_ID_OIDC;
-
-            if (oidc ? l->issuers.n : l->sources.n)
-                continue;
-            diag_warning(l->d, c->place, "callers are identified by %s, but there are no `%s`",
-                         oidc ? "oidc" : "source", oidc ? "issuers" : "sources");
-        }
+        for (unsigned k = 0; k < c->pub.nidentify; k++)
+            if (needs[c->pub.identify[k]].n == 0)
+                diag_warning(l->d, c->place, "callers are identified by %s, but there are no %s",
+                             needs[c->pub.identify[k]].method, needs[c->pub.identify[k]].missing);
     }
 }
 

@@ -4,14 +4,31 @@
 
 #include <openssl/bio.h>
 
+/* Empty records, warnings and fragments cost a stranger little and are no handshake. */
+static bool too_much(struct tls_session *s, size_t got)
+{
+    if (!s->server || s->state != TLS_ST_HANDSHAKE)
+        return false;
+    s->taken += (uint32_t)got;
+    if (s->taken <= TLS_HANDSHAKE_MAX)
+        return false;
+    tls_blame(s, TLS_ERR_HANDSHAKE_TOO_LARGE, "the client's handshake is over %u KiB",
+              TLS_HANDSHAKE_MAX >> 10);
+    return true;
+}
+
 static int bio_read(BIO *b, char *buf, size_t n, size_t *got)
 {
     struct tls_session *s = BIO_get_data(b);
 
     BIO_clear_retry_flags(b);
     *got = tcp_read(s->conn, buf, n);
-    if (*got)
+    if (*got && !too_much(s, *got))
         return 1;
+    if (*got) {
+        *got = 0;
+        return 0;
+    }
     if (tcp_eof(s->conn))
         s->eof = true;
     else if (tcp_end_cause(s->conn) != TCP_END_NONE)

@@ -22,10 +22,13 @@ static const char *const names[] = {
     [TLS_ERR_VERIFY_CHAIN] = "verify_chain",
     [TLS_ERR_VERIFY_EXPIRED] = "verify_expired",
     [TLS_ERR_VERIFY_NAME] = "verify_name",
+    [TLS_ERR_VERIFY_PIN] = "verify_pin",
     [TLS_ERR_VERIFY_OTHER] = "verify_other",
     [TLS_ERR_NO_ALPN] = "no_alpn",
     [TLS_ERR_PROTOCOL] = "protocol",
     [TLS_ERR_INTERNAL] = "internal",
+    [TLS_ERR_BAD_CERTIFICATE] = "bad_certificate",
+    [TLS_ERR_HANDSHAKE_TOO_LARGE] = "handshake_too_large",
 };
 
 _Static_assert(sizeof(names) / sizeof(names[0]) == TLS_ERR_COUNT, "every cause has a name");
@@ -94,6 +97,14 @@ static enum tls_error cause_of_reason(int reason)
         return TLS_ERR_NO_ALPN;
     case SSL_R_CERTIFICATE_VERIFY_FAILED:
         return TLS_ERR_VERIFY_OTHER;
+    case SSL_R_BAD_SIGNATURE:
+    case SSL_R_CERT_LENGTH_MISMATCH:
+    case SSL_R_EE_KEY_TOO_SMALL:
+    case SSL_R_UNKNOWN_CERTIFICATE_TYPE:
+    case ERR_R_ASN1_LIB:
+        return TLS_ERR_BAD_CERTIFICATE;
+    case SSL_R_EXCESSIVE_MESSAGE_SIZE:
+        return TLS_ERR_HANDSHAKE_TOO_LARGE;
     case ERR_R_MALLOC_FAILURE:
     case ERR_R_INTERNAL_ERROR:
         return TLS_ERR_INTERNAL;

@@ -46,6 +46,14 @@ static bool usable(const struct tls *t, const SSL_SESSION *session)
     return SSL_SESSION_is_resumable(session) && age > -60 && age < life;
 }
 
+struct span tls_host_key(const struct tls_session *s, struct tls_host_key *room)
+{
+    memcpy(room->p, s->name, s->name_len);
+    room->p[s->name_len] = '\0';
+    memcpy(room->p + s->name_len + 1, s->vendor_id, sizeof(s->vendor_id));
+    return span_of(room->p, s->name_len + 1 + sizeof(s->vendor_id));
+}
+
 static struct host *host_of(struct tls *t, struct span name)
 {
     struct host *h = lru_get(t->hosts, name);

@@ -9,7 +9,7 @@ struct node {
     uint32_t newer, older; /* the ring */
     uint32_t bucket;
     void *value;
-    uint8_t len; /* LRU_KEY_MAX fits */
+    uint16_t len; /* LRU_KEY_MAX fits */
     char key[LRU_KEY_MAX];
 };
 
@@ -23,7 +23,7 @@ struct lru {
     lru_drop_fn *drop;
 };
 
-_Static_assert(LRU_KEY_MAX <= UINT8_MAX, "a key's length is kept in a byte");
+_Static_assert(LRU_KEY_MAX <= UINT16_MAX, "a key's length is kept in two bytes");
 
 /* ---- SipHash-2-4 (Aumasson, Bernstein 2012): a keyed hash that strangers cannot steer */
 
@@ -193,7 +193,7 @@ static void insert(struct lru *l, uint32_t bucket, struct span key, void *value)
     l->buckets[bucket] = i;
     n->bucket = bucket;
     n->value = value;
-    n->len = (uint8_t)key.n;
+    n->len = (uint16_t)key.n;
     memcpy(n->key, key.p, key.n);
     ring_in(l, i);
     l->count++;

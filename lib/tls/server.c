@@ -33,13 +33,16 @@ bool tls_context_common(SSL_CTX *ctx)
 /* ---- callbacks; each finds its session through the SSL */
 
 /* Sessions are resumed for the name that they were made for (RFC 6066 3), so the name stands in the
- * session's context. */
+ * session's context; and for a client that was asked for a certificate then as now. */
 static bool bind_session(SSL *ssl, struct tls_session *s)
 {
     unsigned char hash[EVP_MAX_MD_SIZE];
+    char text[TLS_NAME_MAX + 2];
     unsigned n = 0;
 
-    return EVP_Digest(s->name, s->name_len, hash, &n, s->t->sha256, NULL) == 1 &&
+    memcpy(text, s->name, s->name_len);
+    text[s->name_len] = s->asked ? '+' : '-';
+    return EVP_Digest(text, s->name_len + 1, hash, &n, s->t->sha256, NULL) == 1 &&
            SSL_set_session_id_context(ssl, hash, n) == 1;
 }
 
@@ -56,6 +59,7 @@ static int on_hello(SSL *ssl, int *alert, void *arg)
                                       : "the ClientHello's server_name is not one DNS name");
         return SSL_CLIENT_HELLO_ERROR;
     }
+    tls_peer_ask(s);
     if (bind_session(ssl, s))
         return SSL_CLIENT_HELLO_SUCCESS;
     *alert = SSL_AD_INTERNAL_ERROR;
@@ -129,7 +133,7 @@ SSL_CTX *tls_server_context(struct tls *t)
     SSL_CTX_set_info_callback(ctx, on_info);
     SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL);
     if (tls_context_common(ctx) && SSL_CTX_set_num_tickets(ctx, 1) &&
-        SSL_CTX_set_max_early_data(ctx, 0) && tls_tickets_setup(ctx) &&
+        SSL_CTX_set_max_early_data(ctx, 0) && tls_tickets_setup(ctx) && tls_peer_setup(ctx) &&
         SSL_CTX_add_custom_ext(ctx, TLS_EXT_ECH, SSL_EXT_CLIENT_HELLO, NULL, NULL, NULL, on_ech,
                                NULL))
         return ctx;

@@ -114,18 +114,19 @@ void tls_free(struct tls_session *s)
         SSL_set_shutdown(s->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     SSL_free(s->ssl);
     tls_clean_queue();
+    free(s->peer);
     free(s);
 }
 
 /* ---- handshake */
 
-/* A look at the first bytes, which stay where they are: what is not TLS gets no alert from us. */
+/* A look at the first bytes; what is not TLS gets no alert from us. */
 static enum tls_result sniff(struct tls_session *s)
 {
-    unsigned char head[TLS_SNIFF_MAX];
-    size_t n = tcp_peek(s->conn, head, sizeof(head));
+    size_t n = s->sniffed;
 
-    switch (tls_sniff(head, n)) {
+    n += tcp_peek(s->conn, s->head + n, sizeof(s->head) - n);
+    switch (tls_sniff(s->head, n)) {
     case SNIFF_TLS:
         break;
     case SNIFF_HTTP:
@@ -133,6 +134,9 @@ static enum tls_result sniff(struct tls_session *s)
     case SNIFF_OTHER:
         return tls_fail(s, TLS_ERR_NOT_TLS, "the client's first bytes are not TLS");
     case SNIFF_MORE:
+        /* Whatever it is, it is not TLS, which shows with the first byte. Taken, so that the end of
+         * TCP behind it is seen. */
+        s->sniffed += (uint8_t)tcp_read(s->conn, s->head + s->sniffed, n - s->sniffed);
         if (tcp_eof(s->conn))
             return tls_fail(s, TLS_ERR_TRUNCATED, "the client left before a ClientHello");
         if (tcp_end_cause(s->conn) != TCP_END_NONE)
@@ -155,6 +159,8 @@ static void count_handshake(struct tls_session *s)
     struct tls_counters *n = &s->t->n;
 
     counter_inc(s->server ? &n->server_handshakes : &n->client_handshakes);
+    if (s->asked)
+        counter_inc(&n->certificates_asked);
     if (SSL_session_reused(s->ssl))
         counter_inc(s->server ? &n->server_resumed : &n->client_resumed);
 }
@@ -170,6 +176,8 @@ static enum tls_result handshake(struct tls_session *s)
     tls_clean_queue();
     if (!s->server && !tls_client_settled(s))
         return TLS_FAILED;
+    if (s->server && !tls_peer_capture(s))
+        return tls_fail(s, TLS_ERR_INTERNAL, "out of memory");
     s->state = TLS_ST_OPEN;
     count_handshake(s);
     return TLS_OK;

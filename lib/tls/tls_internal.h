@@ -42,6 +42,8 @@ const char *tls_openssl_reason(void);
 
 /* The anchors of "system" or a bundle. NULL after complaints. */
 STACK_OF(X509) * tls_trust_load(const char *which, struct diags *d);
+/* Copies of them, as the only anchors of a store. */
+bool tls_trust_add(struct tls *t, STACK_OF(X509) * from, X509_STORE *to);
 
 /* ---- shared.c */
 
@@ -64,7 +66,7 @@ int64_t tls_asn1_seconds(const ASN1_TIME *t); /* since 1970; INT64_MIN when it c
 
 /* ---- lru.c: a bounded map from short byte strings to pointers; the least recently used goes */
 
-#define LRU_KEY_MAX (TLS_NAME_MAX + 1)
+#define LRU_KEY_MAX (TLS_NAME_MAX + 1 + TLS_VENDOR_ID)
 
 struct lru;
 typedef void lru_drop_fn(void *value);
@@ -81,6 +83,44 @@ void lru_remove(struct lru *l, struct span key);
 void *lru_oldest(const struct lru *l); /* the next to go; NULL when empty */
 void lru_remove_oldest(struct lru *l);
 unsigned lru_count(const struct lru *l);
+
+/* ---- peer.c: certificates that callers show */
+
+/* All of them, and all of what a client may show: tickets carry it. */
+#define TLS_PEER_MAX (16u << 10)
+
+bool tls_peer_setup(SSL_CTX *ctx);
+/* Once the ClientHello's name is known. */
+void tls_peer_ask(struct tls_session *s);
+/* Takes down what has been shown. False when out of memory. */
+bool tls_peer_capture(struct tls_session *s);
+
+/* ---- vendor.c */
+
+struct tls_vendor {
+    uint8_t id[TLS_VENDOR_ID];
+    STACK_OF(X509) * trust; /* NULL: the shared anchors */
+    X509 *leaf;             /* NULL: nothing is shown to the vendor */
+    STACK_OF(X509) * chain; /* what follows the leaf */
+    EVP_PKEY *key;
+    unsigned npins;
+    uint8_t pins[][32];
+};
+
+#define TLS_VENDORS_MAX 512 /* whose objects a worker keeps */
+
+/* A worker's own objects for a vendor. */
+struct tls_vendor_side {
+    X509_STORE *store; /* NULL: that of the SSL_CTX */
+    X509 *leaf;
+    STACK_OF(X509) * chain;
+    EVP_PKEY *key;
+};
+lru_drop_fn tls_vendor_side_drop;
+/* Borrowed: valid until the next call. NULL when out of memory. */
+const struct tls_vendor_side *tls_vendor_side_of(struct tls *t, const struct tls_vendor *v);
+/* Is one of the pins the key of a certificate of the chain? True without pins. */
+bool tls_vendor_pinned(const struct tls *t, const struct tls_vendor *v, STACK_OF(X509) * chain);
 
 /* ---- mint.c: leaf certificates from the CA */
 
@@ -117,10 +157,15 @@ lru_drop_fn tls_leaf_drop;
 #define TLS_HOSTS_MAX 1024 /* vendors' names a worker remembers sessions for */
 
 lru_drop_fn tls_host_drop;
+/* What a session of a client is kept under: the name and the vendor's id. */
+struct tls_host_key {
+    char p[LRU_KEY_MAX];
+};
+struct span tls_host_key(const struct tls_session *s, struct tls_host_key *room);
 /* Takes over the reference. */
-void tls_host_keep(struct tls *t, struct span host, SSL_SESSION *session);
+void tls_host_keep(struct tls *t, struct span key, SSL_SESSION *session);
 /* A session to resume, the caller's reference, or NULL. */
-SSL_SESSION *tls_host_take(struct tls *t, struct span host);
+SSL_SESSION *tls_host_take(struct tls *t, struct span key);
 
 /* ---- ticket.c */
 
@@ -152,7 +197,9 @@ struct tls {
     EVP_CIPHER *ticket_cipher;
     int64_t wall; /* seconds since 1970, as of the last tick */
     struct tls_mint mint;
-    struct lru *leaves, *hosts;
+    struct lru *leaves, *hosts, *vendors;
+    tls_ask_fn *ask; /* NULL: nobody is asked for a certificate */
+    void *ask_arg;
     uint64_t tokens, tokens_max; /* millionths of a mint */
     uint64_t mints_a_second;
     uint64_t tick_us; /* time of the last tick; 0 before the first */
@@ -207,8 +254,16 @@ struct tls_session {
     bool eof;           /* the BIO has seen the end of TCP */
     bool ended;         /* the BIO has found the connection dead */
     bool renegotiation; /* a renegotiation has been asked for and refused */
+    bool asked;         /* a server's: the client is asked for a certificate */
+    uint8_t sniffed;    /* bytes of head, taken while it is not known yet what they begin */
+    uint32_t taken;     /* a server's: bytes read for the handshake */
     size_t retry;       /* bytes of a tls_write that OpenSSL holds half sent; 0 = none */
     /* Cold from here on. */
+    const struct tls_vendor *vendor; /* a client's, until it is settled; NULL: nothing particular */
+    uint8_t vendor_id[TLS_VENDOR_ID];
+    unsigned char *peer; /* a server's: what the client has shown */
+    size_t peer_len;
+    unsigned char head[TLS_SNIFF_MAX];
     enum tls_error error; /* set before the state is FAILED by callbacks that know the cause */
     struct tls_hello hello;
     size_t name_len;
@@ -247,6 +302,8 @@ void tls_blame_openssl(struct tls_session *s);
 /* ---- verify.c */
 
 int tls_verify_callback(int ok, X509_STORE_CTX *ctx);
+/* All that a vendor must prove: chain and name as OpenSSL checks them, then the pins. */
+int tls_verify_vendor(X509_STORE_CTX *ctx, void *arg);
 
 /* ---- server.c, client.c */
 

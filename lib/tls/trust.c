@@ -83,3 +83,15 @@ STACK_OF(X509) * tls_trust_load(const char *which, struct diags *d)
     sk_X509_pop_free(anchors, X509_free);
     return NULL;
 }
+
+bool tls_trust_add(struct tls *t, STACK_OF(X509) * from, X509_STORE *to)
+{
+    STACK_OF(X509) *anchors = tls_copy_chain(from, t->lib);
+    bool ok = anchors != NULL;
+
+    for (int i = 0; ok && i < sk_X509_num(anchors); i++)
+        ok = X509_STORE_add_cert(to, sk_X509_value(anchors, i)) == 1;
+    sk_X509_pop_free(anchors, X509_free);
+    /* Whatever the operator has put in the bundle is an anchor, root or not (RFC 5280 6.1.1). */
+    return ok && X509_STORE_set_flags(to, X509_V_FLAG_PARTIAL_CHAIN) == 1;
+}

@@ -61,3 +61,18 @@ int tls_verify_callback(int ok, X509_STORE_CTX *ctx)
               X509_verify_cert_error_string(error), subject, issuer);
     return 0;
 }
+
+int tls_verify_vendor(X509_STORE_CTX *ctx, void *arg)
+{
+    SSL *ssl = X509_STORE_CTX_get_ex_data(ctx, SSL_get_ex_data_X509_STORE_CTX_idx());
+    struct tls_session *s = tls_session_of(ssl);
+
+    (void)arg;
+    if (X509_verify_cert(ctx) != 1)
+        return 0;
+    if (!s->vendor || tls_vendor_pinned(s->t, s->vendor, X509_STORE_CTX_get0_chain(ctx)))
+        return 1;
+    tls_blame(s, TLS_ERR_VERIFY_PIN, "no key of the vendor's chain is among the pinned ones");
+    X509_STORE_CTX_set_error(ctx, X509_V_ERR_APPLICATION_VERIFICATION);
+    return 0;
+}

@@ -30,7 +30,8 @@ static bool open_caches(struct tls *t, const struct tls_limits *l)
         return false;
     t->leaves = lru_new(l->leaf_cache, secret, tls_leaf_drop);
     t->hosts = lru_new(TLS_HOSTS_MAX, secret, tls_host_drop);
-    return t->leaves && t->hosts;
+    t->vendors = lru_new(TLS_VENDORS_MAX, secret, tls_vendor_side_drop);
+    return t->leaves && t->hosts && t->vendors;
 }
 
 struct tls *tls_new(const struct tls_shared *s, const struct tls_limits *l)
@@ -62,6 +63,7 @@ void tls_delete(struct tls *t)
         return;
     lru_delete(t->leaves);
     lru_delete(t->hosts);
+    lru_delete(t->vendors);
     SSL_CTX_free(t->server);
     SSL_CTX_free(t->client);
     tls_mint_free(&t->mint);

@@ -9,7 +9,7 @@
 
 #define VAULT_NAME_MAX       64  /* lower-case letters, digits, '-', '_', '.' */
 #define VAULT_CONNECTION_MAX 128 /* as rules files name them: upper-case letters too */
-#define VAULT_VALUE_MAX      4096
+#define VAULT_VALUE_MAX      16384
 #define VAULT_SECRETS_MAX    1024
 #define VAULT_KEY            32
 

@@ -6,6 +6,7 @@ struct fixture {
     struct maker *m;
     struct identity_worker *w;
     struct http_head head;
+    struct span certificates;
     struct net_addr from;
 };
 
@@ -43,7 +44,8 @@ static void field(struct fixture *f, enum http_field_id id, const char *name, co
 static enum identity_cause identify(struct fixture *f, const char *connection,
                                     const struct identity **id)
 {
-    return identity_identify(f->w, maker_connection(f->m, connection), &f->head, &f->from, NOW, id);
+    return identity_identify(f->w, maker_connection(f->m, connection), &f->head, f->certificates,
+                             &f->from, NOW, id);
 }
 
 static void caller_is(struct fixture *f, const char *connection, const char *want)
@@ -266,12 +268,13 @@ static void cached_tokens_expire(void **state)
 
     field(f, HTTP_F_TURNPIKE_TOKEN, "Turnpike-Token", token_of(f, "alice"));
     for (unsigned i = 0; i < 2; i++) {
-        assert_int_equal(identity_identify(f->w, c, &f->head, &f->from, end - 1, &id),
-                         IDENTITY_NONE);
+        assert_int_equal(
+            identity_identify(f->w, c, &f->head, f->certificates, &f->from, end - 1, &id),
+            IDENTITY_NONE);
         identity_put(f->w, id);
     }
     for (unsigned i = 0; i < 2; i++)
-        assert_int_equal(identity_identify(f->w, c, &f->head, &f->from, end, &id),
+        assert_int_equal(identity_identify(f->w, c, &f->head, f->certificates, &f->from, end, &id),
                          IDENTITY_TOKEN_EXPIRED);
 }
 

@@ -20,6 +20,7 @@
 #define RULE(lines)   BASE "rules:\n  - id: 1\n    name: n\n" lines
 #define GOOD_RULE     "    on: stripe.transfer.create\n    then: allow\n"
 #define ISSUER(lines) "issuers:\n  ci:\n    issuer: https://idp\n    audience: a\n" lines
+#define CA(lines)     "issuers:\n  build:\n    ca: clients.pem\n" lines
 #define MASK(lines)   BASE "masks:\n  - id: 1\n" lines
 
 struct row {
@@ -53,9 +54,8 @@ static const struct row rows[] = {
     {HOSTS("[a..b]"), 3, 13, "empty label"},
     {HOSTS("[-a.example]"), 3, 13, "begins or ends with `-`"},
     {HOSTS("[a.example, b.example, a.example]"), 3, 35, "already one of `x`"},
-    {CONNECTION("    identify: [oidc, mtls]\n"), 4, 22, "`mtls` is not available"},
     {CONNECTION("    identify: token\n"), 4, 15, "`token` is not available"},
-    {CONNECTION("    identify: [magic]\n"), 4, 16, "oidc or source"},
+    {CONNECTION("    identify: [magic]\n"), 4, 16, "oidc, mtls or source"},
     {CONNECTION("    identify: [oidc, oidc]\n"), 4, 22, "listed twice"},
     {CONNECTION("    errors: paypal\n"), 4, 13, "errors"},
     {CONNECTION("    credential: {secret: k}\n"), 4, 17, "as"},
@@ -68,6 +68,20 @@ static const struct row rows[] = {
     {CONNECTION("    credential: {secret: k, as: header, header: 'a b'}\n"), 4, 49, "may stand in"},
     {CONNECTION("    credential: {secret: k, as: bearer, user: u}\n"), 4, 41, "as: basic"},
     {CONNECTION("    credential: {secret: 'a/b', as: bearer}\n"), 4, 26, "secret's name"},
+    {CONNECTION("    trust: ''\n"), 4, 12, "`trust` must be one line"},
+    {CONNECTION("    trust: [a.pem]\n"), 4, 12, "trust"},
+    {CONNECTION("    client_certificate: 'a/b'\n"), 4, 25, "secret's name"},
+    {CONNECTION("    client_certificate: {secret: k}\n"), 4, 25, "client_certificate"},
+    {CONNECTION("    pins: []\n"), 4, 11, "must be a text or a list of texts"},
+    {CONNECTION("    pins: ['47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=']\n"), 4, 12, "sha256/"},
+    {CONNECTION("    pins: [sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU]\n"), 4, 12,
+     "a pin is written"},
+    {CONNECTION("    pins: [sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFV=]\n"), 4, 12,
+     "a pin is written"}, /* bits left over */
+    {CONNECTION("    pins: [sha256/47DEQpj8HBSa+_TImW+5JCeuQeRkm5NMpJWZG3hSuFU=]\n"), 4, 12,
+     "a pin is written"},
+    {CONNECTION("    pins: [sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuF==]\n"), 4, 12,
+     "a pin is written"},
     {CONNECTION("    account_headers: ['a b']\n"), 4, 23, "no header field name"},
     {CONNECTION("    inspect: {request: 64MiB}\n"), 4, 24, "at most 16MiB"},
     {CONNECTION("    inspect: {request: 1, answer: 1MiB}\n"), 4, 27, "answer"},
@@ -151,6 +165,12 @@ static const struct row rows[] = {
     {"detectors:\n  acme.id: {pattern: 'E-(\\d'}\n", 2, 22, "is refused"},
     {"detectors:\n  acme.id: {pattern: 'x*'}\n", 2, 22, "is refused"},
     /* issuers and sources */
+    {CA(""), 3, 5, "`id` is missing"},
+    {CA("    id: ip\n"), 4, 9, "expected one of spiffe, dns, email, subject"},
+    {CA("    id: dns\n    audience: a\n"), 5, 5, "audience"},
+    {CA("    id: dns\n    keys: {file: jwks.json}\n"), 5, 5, "keys"},
+    {CA("    id: dns\n    crl: [a]\n"), 5, 10, "crl"},
+    {CA("    id: dns\n    groups: {ci: claims.o}\n"), 5, 18, NULL},
     {ISSUER("    keys: discovery\n"), 5, 11, "not available in this version"},
     {ISSUER("    keys: https://idp/jwks\n"), 5, 11, "not available in this version"},
     {ISSUER("    keys: {file: j, url: x}\n"), 5, 21, "url"},
@@ -402,6 +422,49 @@ static void a_connection_as_written(void **state)
     rules_free(s);
 }
 
+/* What is said about TLS: to the vendor, and by callers. */
+static void tls_as_written(void **state)
+{
+    static const uint8_t empty[4] = {0xe3, 0xb0, 0xc4, 0x42}; /* SHA-256 of nothing begins so */
+    struct rules_set *s = test_set(
+        "connections:\n"
+        "  bank:\n"
+        "    hosts: [api.bank.example]\n"
+        "    identify: [mtls, oidc]\n"
+        "    trust: bank.pem\n"
+        "    pins: [sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=,\n"
+        "           sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=]\n"
+        "    client_certificate: bank-client\n"
+        "  other: {hosts: [other.example], trust: system}\n"
+        "  plain: {hosts: [plain.example], trust: /etc/ca.pem}\n"
+        "issuers:\n"
+        "  build: {ca: clients.pem, crl: /var/clients.crl, id: email, groups: {ci: 'true'}}\n"
+        "  idp: {issuer: 'https://idp', audience: turnpike, keys: {file: jwks.json}}\n");
+    const struct rules_connection *c = rules_connection_at(s, 0);
+    const struct rules_issuer *i = rules_issuer_at(s, 0);
+
+    (void)state;
+    assert_int_equal(c->identify[0], RULES_ID_MTLS);
+    assert_int_equal(c->identify[1], RULES_ID_OIDC);
+    assert_true(c->trust.p[0] == '/' && span_ends(c->trust, SPAN_LIT("/bank.pem")));
+    assert_int_equal(c->trust_place.line, 5);
+    assert_int_equal(c->npins, 2);
+    assert_int_equal(c->pins[0][0] | c->pins[0][31], 0);
+    assert_memory_equal(c->pins[1], empty, sizeof(empty));
+    assert_int_equal(c->pins[1][31], 0x55);
+    assert_true(span_eq(c->client_certificate, SPAN_LIT("bank-client")));
+    assert_true(span_eq(rules_connection_at(s, 1)->trust, SPAN_LIT("system")));
+    assert_true(span_eq(rules_connection_at(s, 2)->trust, SPAN_LIT("/etc/ca.pem")));
+    assert_int_equal(rules_connection_at(s, 2)->npins, 0);
+    assert_true(i->certificates);
+    assert_true(span_ends(i->ca_file, SPAN_LIT("/clients.pem")));
+    assert_true(span_eq(i->crl_file, SPAN_LIT("/var/clients.crl")));
+    assert_int_equal(i->cert_id, RULES_CERT_EMAIL);
+    assert_int_equal(i->ngroups, 1);
+    assert_false(rules_issuer_at(s, 1)->certificates);
+    rules_free(s);
+}
+
 static const struct match_policy *audit_of(const struct rules_set *s, unsigned i)
 {
     return &rules_function_at(s, i)->mask_audit;
@@ -492,6 +555,7 @@ int main(void)
         cmocka_unit_test(what_is_read_and_what_is_not),
         cmocka_unit_test(the_hash_is_over_names_and_contents),
         cmocka_unit_test(a_connection_as_written),
+        cmocka_unit_test(tls_as_written),
         cmocka_unit_test(masks_are_resolved_by_function),
         cmocka_unit_test(expiry_warns_ahead),
     };

@@ -55,9 +55,15 @@ void link_server(struct link *l, struct tls *t, SSL_CTX *client, const char *sni
 
 void link_client(struct link *l, struct tls *t, SSL_CTX *server, const char *host)
 {
+    link_vendor(l, t, server, host, NULL);
+}
+
+void link_vendor(struct link *l, struct tls *t, SSL_CTX *server, const char *host,
+                 const struct tls_vendor *v)
+{
     open_peer(l, server);
     SSL_set_accept_state(l->peer.ssl);
-    l->s = tls_client(t, &l->tcp, span_cstr(host));
+    l->s = tls_client(t, &l->tcp, span_cstr(host), v);
     assert_non_null(l->s);
 }
 

@@ -31,6 +31,8 @@ SSL_CTX *peer_server_ctx(const struct pki *cert, const struct pki *const *chain)
 void link_server(struct link *l, struct tls *t, SSL_CTX *client, const char *sni);
 /* Our client, their server. */
 void link_client(struct link *l, struct tls *t, SSL_CTX *server, const char *host);
+void link_vendor(struct link *l, struct tls *t, SSL_CTX *server, const char *host,
+                 const struct tls_vendor *v);
 void link_free(struct link *l);
 
 /* Carries bytes both ways. True if any moved. */

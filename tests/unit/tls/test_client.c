@@ -332,7 +332,7 @@ static void bad_hosts(void **state)
     (void)state;
     for (int i = 0; i < 4; i++) {
         fake_open(&c);
-        struct tls_session *s = tls_client(w.t, &c, span_cstr(hosts[i]));
+        struct tls_session *s = tls_client(w.t, &c, span_cstr(hosts[i]), NULL);
         assert_non_null(s);
         assert_int_equal(tls_handshake(s), TLS_FAILED);
         must_error(s, TLS_ERR_INTERNAL);
