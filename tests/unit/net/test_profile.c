@@ -85,10 +85,11 @@ static void every_key(void **state)
     struct net_profile p;
 
     (void)state;
-    assert_true(load_text("name: big\ndriver: pci\ndevargs: a=1,b=2\nworkers: 16\nqueues: 4\nfirst_core: 2\n"
-                          "rx_ring: 512\ntx_ring: 256\nmtu: 9000\nmbufs: 32768\nmemory_mib: 8192\n"
-                          "hugepages: false\nidle: adaptive\n",
-                          &p));
+    assert_true(load_text(
+        "name: big\ndriver: pci\ndevargs: a=1,b=2\nworkers: 16\nqueues: 4\nfirst_core: 2\n"
+        "rx_ring: 512\ntx_ring: 256\nmtu: 9000\nmbufs: 32768\nmemory_mib: 8192\n"
+        "hugepages: false\nidle: adaptive\n",
+        &p));
     assert_string_equal(p.name, "big");
     assert_string_equal(p.devargs, "a=1,b=2");
     assert_int_equal(p.workers, 16);
