@@ -1,15 +1,17 @@
 /* Who touches which cache line. The appliance is compiled with -fsanitize=thread, which puts a call
  * before every access to memory, and linked with this instead of libtsan: between SIGUSR1 and
  * SIGUSR2 it notes for each line which threads wrote and read it, and from where in the program.
- * Locks of pthread, in libraries too, are noted as writes to the lock. On SIGUSR2 every line that
- * one thread wrote and another touched goes to the file that TURNPIKE_SHARE names; test_share.py
- * says what each is and whether it may be.
+ * Locks of pthread, in libraries too, are noted as writes to the lock. The file that TURNPIKE_SHARE
+ * names, with ".on" added, says that it has begun; on SIGUSR2 every line that one thread wrote and
+ * another touched goes to the file itself. test_share.py says what each is and whether it may be.
  *
  * What it cannot see: accesses within libraries that are not compiled so (OpenSSL, DPDK's drivers,
  * libc), locks of theirs that are not pthread's. */
 #include <dlfcn.h>
+#include <execinfo.h>
 #include <pthread.h>
 #include <rte_mempool.h>
+#include <rte_memzone.h>
 #include <rte_ring.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -24,9 +26,10 @@
 enum {
     THREADS = 8, /* kinds of thread: workers by number, then all others */
     OTHER = THREADS - 1,
-    SLOTS = 1 << 22, /* of the table of lines; a power of two */
+    SLOTS = 1 << 21, /* of the table of lines; a power of two */
     PROBES = 64,
     SEEN = 4096, /* lines that a thread remembers to have noted */
+    LOCK_FRAMES = 12,
 };
 
 enum access { READ, WRITE };
@@ -35,6 +38,7 @@ struct line {
     _Atomic uintptr_t number;     /* address / 64; 0: free */
     _Atomic uint8_t did[THREADS]; /* 1: has read, 2: has written */
     _Atomic uintptr_t pc[THREADS][2];
+    void *lock[LOCK_FRAMES]; /* a lock: who took it first, innermost first */
 };
 
 static struct line *lines;
@@ -49,7 +53,7 @@ static __thread struct {
     uintptr_t seen[SEEN];
 } self __attribute__((tls_model("initial-exec")));
 
-/* DPDK calls its threads lcore-worker-1 and so on; worker i is on lcore i + 1. */
+/* DPDK calls its threads rte-worker-1 and so on; worker i is on lcore i + 1. */
 static int kind_of_thread(void)
 {
     char name[16] = "";
@@ -58,7 +62,7 @@ static int kind_of_thread(void)
     if (self.kind == 0) {
         prctl(PR_GET_NAME, name);
         self.kind = 1 + OTHER;
-        if (sscanf(name, "lcore-worker-%u", &lcore) == 1 && lcore >= 1 && lcore < OTHER)
+        if (sscanf(name, "rte-worker-%u", &lcore) == 1 && lcore >= 1 && lcore < OTHER)
             self.kind = (int)lcore;
         else if (strncmp(name, "turnpike", 8) == 0) /* before EAL has named it: ask again */
             self.kind = 0;
@@ -116,13 +120,28 @@ static void note(const volatile void *p, size_t n, enum access a, void *pc)
         note_line(first, a, (uintptr_t)pc);
 }
 
+static void note_lock(void *l, void *pc)
+{
+    struct line *at;
+    void *frames[LOCK_FRAMES];
+
+    if (!atomic_load_explicit(&recording, memory_order_relaxed) || kind_of_thread() == OTHER)
+        return;
+    atomic_fetch_add(&locks_taken, 1);
+    note(l, 1, WRITE, pc);
+    at = slot_of((uintptr_t)l >> 6);
+    if (!at || at->lock[0])
+        return;
+    backtrace(frames, LOCK_FRAMES);
+    memcpy(at->lock, frames, sizeof(frames));
+}
+
 /* -------------------------------------------------------------------- the report */
 
 struct region_search {
     uintptr_t address;
     char *name;
     size_t room;
-    const char *pool;
 };
 
 static void look_in_chunk(struct rte_mempool *mp, void *arg, struct rte_mempool_memhdr *h,
@@ -138,10 +157,10 @@ static void look_in_chunk(struct rte_mempool *mp, void *arg, struct rte_mempool_
 static void look_in_pool(struct rte_mempool *mp, void *arg)
 {
     struct region_search *s = arg;
-    uintptr_t at = (uintptr_t)mp, head = sizeof(*mp) + mp->cache_size * 0;
+    uintptr_t at = (uintptr_t)mp;
 
     rte_mempool_mem_iter(mp, look_in_chunk, arg);
-    if (s->address >= at && s->address < at + head)
+    if (s->address >= at && s->address < at + sizeof(*mp))
         snprintf(s->name, s->room, "pool %s", mp->name);
     if (mp->local_cache && s->address >= (uintptr_t)mp->local_cache &&
         s->address < (uintptr_t)(mp->local_cache + RTE_MAX_LCORE))
@@ -151,21 +170,16 @@ static void look_in_pool(struct rte_mempool *mp, void *arg)
 static void look_in_ring(const char *name, struct region_search *s)
 {
     const struct rte_ring *r = rte_ring_lookup(name);
-    uintptr_t at = (uintptr_t)r;
-    size_t most = sizeof(*r) + (size_t)512 * 1024; /* 1024 of the largest messages */
+    uintptr_t at = r ? (uintptr_t)r->memzone->addr : 0;
 
-    if (!r)
-        return;
-    if (strncmp(name, "mesh", 4) == 0)
-        most = sizeof(*r) + 16 * (size_t)r->size;
-    if (s->address >= at && s->address < at + most)
+    if (r && s->address >= at && s->address < at + r->memzone->len)
         snprintf(s->name, s->room, "ring %s", name);
 }
 
 /* What stands at an address, as far as it has a name. */
 static const char *region(uintptr_t address, char *name, size_t room)
 {
-    struct region_search s = {address, name, room, NULL};
+    struct region_search s = {address, name, room};
     char ring[32];
 
     snprintf(name, room, "memory");
@@ -213,7 +227,14 @@ static void print_line(FILE *f, const struct line *l, uintptr_t base)
                     l->pc[t][READ] ? l->pc[t][READ] - base : 0,
                     l->pc[t][WRITE] ? l->pc[t][WRITE] - base : 0);
         }
-    fprintf(f, "}}\n");
+    fprintf(f, "},\"lock\":[");
+    for (unsigned i = 0, n = 0; i < LOCK_FRAMES && l->lock[i]; i++) {
+        Dl_info info = {0};
+
+        if (dladdr(l->lock[i], &info) && info.dli_sname)
+            fprintf(f, "%s\"%s\"", n++ ? "," : "", info.dli_sname);
+    }
+    fprintf(f, "]}\n");
 }
 
 static void report(void)
@@ -242,6 +263,18 @@ static void report(void)
     rename(temporary, path);
 }
 
+/* Whoever sent the signal waits for this. */
+static void say_recording(void)
+{
+    char name[4096];
+    FILE *f;
+
+    snprintf(name, sizeof(name), "%s.on", path);
+    f = fopen(name, "we");
+    if (f)
+        fclose(f);
+}
+
 static void *serve(void *arg)
 {
     sigset_t set;
@@ -253,9 +286,10 @@ static void *serve(void *arg)
     sigaddset(&set, SIGUSR2);
     while (sigwait(&set, &number) == 0) {
         if (number == SIGUSR1) {
-            memset(lines, 0, sizeof(*lines) * SLOTS);
+            madvise(lines, sizeof(*lines) * SLOTS, MADV_DONTNEED); /* zero again */
             atomic_fetch_add(&round_number, 1);
             atomic_store(&recording, true);
+            say_recording();
         } else {
             atomic_store(&recording, false);
             report();
@@ -435,10 +469,7 @@ void *__wrap_memset(void *to, int c, size_t n)
         static int (*real)(type *);                                                                \
         if (!real)                                                                                 \
             real = (int (*)(type *))(uintptr_t)dlsym(RTLD_NEXT, #function);                        \
-        if (atomic_load_explicit(&recording, memory_order_relaxed) && kind_of_thread() != OTHER) { \
-            atomic_fetch_add(&locks_taken, 1);                                                     \
-            note(l, 1, WRITE, PC);                                                                 \
-        }                                                                                          \
+        note_lock(l, PC);                                                                          \
         return real(l);                                                                            \
     }
 LOCK(pthread_mutex_lock, pthread_mutex_t)

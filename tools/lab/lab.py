@@ -74,6 +74,7 @@ class Lab:
         self.progress = progress or (lambda text: None)
         self.wrapper, self.environment = list(wrapper), environment or {}
         self.audit_mib, self.workers, self.queues = audit_mib, workers, queues or workers
+        self.program = os.path.join(self.build, "app", "turnpike")
         self.processes, self.turnpike = [], None
         self.started = 0
         self.caller, self.box, self.vendor = (f"{self.name}-{part}" for part in ("caller", "box", "vendor"))
@@ -240,8 +241,7 @@ http {{
     def start_turnpike(self, wait=60):
         env = {**os.environ, **self.environment}
         self.started += 1
-        self.turnpike = self.spawn(self.box, *self.wrapper,
-                                   os.path.join(self.build, "app", "turnpike"), "-c",
+        self.turnpike = self.spawn(self.box, *self.wrapper, self.program, "-c",
                                    self.path("turnpike.yaml"), log="turnpike.log", env=env)
         deadline = time.time() + wait
         while time.time() < deadline:
