@@ -262,7 +262,7 @@ struct call_worker {
     uint64_t now_us, wall_ns;    /* of this loop */
     uint64_t next_number, ticked_us;
     bool draining;
-    _Atomic unsigned ncallers, nvendors; /* read by control */
+    counter ncallers, nvendors; /* open now; read by control */
 
     struct caller *callers; /* slab */
     struct vendor *vendors;

@@ -27,7 +27,7 @@ void caller_free(struct caller *c)
     if (c->leg.tcp)
         tcp_close(c->leg.tcp);
     LIST_REMOVE(c, link);
-    atomic_fetch_sub_explicit(&w->ncallers, 1, memory_order_relaxed);
+    counter_add(&w->ncallers, (uint64_t)-1);
     memset(c, 0, sizeof(*c));
     LIST_INSERT_HEAD(&w->free_callers, c, link);
 }
@@ -353,7 +353,7 @@ bool caller_accept(struct call_worker *w, struct tcp_conn *tcp)
     c->state = CALLER_HANDSHAKE;
     wheel_timer_init(&c->timer, on_timer);
     LIST_INSERT_HEAD(&w->live_callers, c, link);
-    atomic_fetch_add_explicit(&w->ncallers, 1, memory_order_relaxed);
+    counter_inc(&w->ncallers);
     counter_inc(&w->counters.callers_accepted);
     tcp_set_user(tcp, &c->leg);
     set_timer(c, w->c.limits.handshake_us);

@@ -30,7 +30,7 @@ static struct vendor *vendor_new(struct call_worker *w)
     v->keep = true;
     wheel_timer_init(&v->timer, on_timer);
     LIST_INSERT_HEAD(&w->live_vendors, v, link);
-    atomic_fetch_add_explicit(&w->nvendors, 1, memory_order_relaxed);
+    counter_inc(&w->nvendors);
     return v;
 }
 
@@ -68,7 +68,7 @@ void vendor_close(struct vendor *v)
         tcp_close(v->leg.tcp);
     pool_leave(v);
     LIST_REMOVE(v, link);
-    atomic_fetch_sub_explicit(&w->nvendors, 1, memory_order_relaxed);
+    counter_add(&w->nvendors, (uint64_t)-1);
     memset(v, 0, sizeof(*v));
     LIST_INSERT_HEAD(&w->free_vendors, v, link);
 }

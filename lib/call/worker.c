@@ -195,6 +195,14 @@ static struct exchange *exchange_make(void)
     return x;
 }
 
+/* Each worker has a pin of its own, so that a plain addition does. */
+static void pin(struct exchange *x, uint32_t by, memory_order order)
+{
+    _Atomic uint32_t *held = &x->gen->pins[x->w->c.worker].held;
+
+    atomic_store_explicit(held, atomic_load_explicit(held, memory_order_relaxed) + by, order);
+}
+
 /* The heap is asked only when more calls are in progress than ever before. */
 struct exchange *exchange_new(struct call_worker *w)
 {
@@ -209,7 +217,7 @@ struct exchange *exchange_new(struct call_worker *w)
     x->w = w;
     x->gen = w->gen;
     x->generation_number = w->gen->number;
-    atomic_fetch_add_explicit(&w->gen->pins[w->c.worker].held, 1, memory_order_relaxed);
+    pin(x, 1, memory_order_relaxed);
     LIST_INSERT_HEAD(&w->calls, x, link);
     return x;
 }
@@ -219,7 +227,7 @@ void exchange_recycle(struct exchange *x)
     struct call_worker *w = x->w;
 
     LIST_REMOVE(x, link);
-    atomic_fetch_sub_explicit(&x->gen->pins[w->c.worker].held, 1, memory_order_release);
+    pin(x, (uint32_t)-1, memory_order_release);
     SLIST_INSERT_HEAD(&w->free_exchanges, x, free);
 }
 
@@ -402,16 +410,14 @@ struct call_counters *call_counters(struct call_worker *w)
 
 void call_stats_of(const struct call_worker *w, struct call_stats *out)
 {
-    struct call_worker *own = (struct call_worker *)(uintptr_t)w;
-
     *out = (struct call_stats){
         .net = w->net ? net_counters(w->net) : NULL,
         .tcp = w->tcp ? tcp_counters(w->tcp) : NULL,
         .tls = tls_counters(w->tls),
         .identity = identity_counters(w->identity),
         .call = &w->counters,
-        .callers = atomic_load_explicit(&own->ncallers, memory_order_relaxed),
-        .vendors = atomic_load_explicit(&own->nvendors, memory_order_relaxed),
+        .callers = (unsigned)counter_get(&w->ncallers),
+        .vendors = (unsigned)counter_get(&w->nvendors),
         .memory_used = buddy_used(w->memory),
         .memory_total = buddy_total(w->memory),
     };

@@ -117,6 +117,7 @@ class Lab:
         self.bad = {place: f"{self.name}-wire-{place}" for place in bad}  # its namespace
         self.badwires = {}  # place -> BadWire
         self.badwire = badwire or os.path.join(self.build, "tests", "wire", "badwire")
+        self.program = os.path.join(self.build, "app", "turnpike")
         self.processes, self.turnpike = [], None
         self.started = 0
         self.caller, self.box, self.vendor = (f"{self.name}-{part}" for part in ("caller", "box", "vendor"))
@@ -301,8 +302,7 @@ http {{
     def start_turnpike(self, wait=60):
         env = {**os.environ, **self.environment}
         self.started += 1
-        self.turnpike = self.spawn(self.box, *self.wrapper,
-                                   os.path.join(self.build, "app", "turnpike"), "-c",
+        self.turnpike = self.spawn(self.box, *self.wrapper, self.program, "-c",
                                    self.path("turnpike.yaml"), log="turnpike.log", env=env)
         deadline = time.time() + wait
         while time.time() < deadline:

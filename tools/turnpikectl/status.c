@@ -25,11 +25,16 @@ static bool is_drop(const char *name)
     return strncmp(name, "drop_", 5) == 0;
 }
 
-static void print_worker(size_t i, const json_t *w)
+static bool is_spread(const char *name)
+{
+    return strcmp(name, "respread") == 0 || strcmp(name, "tx_handed_over") == 0;
+}
+
+static void print_worker(const char *title, const json_t *w)
 {
     long long cycles = number(w, "call", "cycles_busy"), calls = number(w, "call", "settled");
 
-    printf("worker %zu: %lld callers, %lld vendor connections, %lld of %lld MiB\n", i,
+    printf("%s: %lld callers, %lld vendor connections, %lld of %lld MiB\n", title,
            (long long)json_integer_value(json_object_get(w, "callers")),
            (long long)json_integer_value(json_object_get(w, "vendors")),
            (long long)json_integer_value(json_object_get(w, "memory_used")) >> 20,
@@ -40,16 +45,61 @@ static void print_worker(size_t i, const json_t *w)
     if (calls)
         printf(", %lld busy cycles a call", cycles / calls);
     putchar('\n');
+    printf("  pool       %lld vendor connections made, %lld used again, %lld closed idle\n",
+           number(w, "call", "vendor_connects"), number(w, "call", "vendor_reused"),
+           number(w, "call", "vendor_idle_closed"));
+    print_counters("spread", json_object_get(w, "net"), is_spread);
     print_counters("refused", json_object_get(json_object_get(w, "call"), "causes"), NULL);
     print_counters("net", json_object_get(w, "net"), is_drop);
     print_counters("tcp", json_object_get(w, "tcp"), is_drop);
 }
 
+/* Adds up numbers, and those of objects within. */
+static void add_up(json_t *sum, const json_t *o)
+{
+    const char *key;
+    json_t *v;
+
+    json_object_foreach((json_t *)(uintptr_t)o, key, v)
+    {
+        json_t *so_far = json_object_get(sum, key);
+
+        if (json_is_integer(v)) {
+            json_object_set_new(sum, key,
+                                json_integer(json_integer_value(so_far) + json_integer_value(v)));
+        } else if (json_is_object(v)) {
+            if (!so_far) {
+                json_object_set_new(sum, key, json_object());
+                so_far = json_object_get(sum, key);
+            }
+            add_up(so_far, v);
+        }
+    }
+}
+
+static void print_workers(const json_t *workers)
+{
+    json_t *sum = json_object(), *w;
+    char title[32];
+    size_t i;
+
+    json_array_foreach((json_t *)(uintptr_t)workers, i, w)
+    {
+        snprintf(title, sizeof(title), "worker %zu", i);
+        print_worker(title, w);
+        add_up(sum, w);
+    }
+    if (json_array_size(workers) > 1) {
+        snprintf(title, sizeof(title), "all %zu workers", json_array_size(workers));
+        print_worker(title, sum);
+    }
+    json_decref(sum);
+}
+
 int ctl_status(const struct ctl *c)
 {
     int code = CTL_OK;
-    json_t *a = ctl_ask(c, json_pack("{s:s}", "do", "status"), &code), *w;
-    size_t i;
+    json_t *a = ctl_ask(c, json_pack("{s:s}", "do", "status"), &code);
 
     if (!a)
         return code;
@@ -67,7 +117,7 @@ int ctl_status(const struct ctl *c)
         printf("audit: %lld records, %lld commits, %lld failed, %lld lost\n",
                number(a, "audit", "last_seq"), number(a, "audit", "commits"),
                number(a, "audit", "commit_failures"), number(a, "audit", "lost"));
-        json_array_foreach(json_object_get(a, "workers"), i, w) print_worker(i, w);
+        print_workers(json_object_get(a, "workers"));
     }
     json_decref(a);
     return CTL_OK;

@@ -67,6 +67,7 @@ static void defaults(void **state)
     assert_string_equal(p.name, "af_packet");
     assert_string_equal(p.devargs, "");
     assert_int_equal(p.workers, 1);
+    assert_int_equal(p.queues, 1);
     assert_int_equal(p.first_core, 0);
     assert_int_equal(p.rx_ring, 1024);
     assert_int_equal(p.tx_ring, 1024);
@@ -84,18 +85,21 @@ static void every_key(void **state)
     struct net_profile p;
 
     (void)state;
-    assert_true(load_text("name: big\ndriver: pci\ndevargs: a=1,b=2\nworkers: 1\nfirst_core: 2\n"
-                          "rx_ring: 512\ntx_ring: 256\nmtu: 9000\nmbufs: 4096\nmemory_mib: 512\n"
-                          "hugepages: false\nidle: adaptive\n",
-                          &p));
+    assert_true(load_text(
+        "name: big\ndriver: pci\ndevargs: a=1,b=2\nworkers: 16\nqueues: 4\nfirst_core: 2\n"
+        "rx_ring: 512\ntx_ring: 256\nmtu: 9000\nmbufs: 32768\nmemory_mib: 8192\n"
+        "hugepages: false\nidle: adaptive\n",
+        &p));
     assert_string_equal(p.name, "big");
     assert_string_equal(p.devargs, "a=1,b=2");
+    assert_int_equal(p.workers, 16);
+    assert_int_equal(p.queues, 4);
     assert_int_equal(p.first_core, 2);
     assert_int_equal(p.rx_ring, 512);
     assert_int_equal(p.tx_ring, 256);
     assert_int_equal(p.mtu, 9000);
-    assert_int_equal(p.mbufs, 4096);
-    assert_int_equal(p.memory_mib, 512);
+    assert_int_equal(p.mbufs, 32768);
+    assert_int_equal(p.memory_mib, 8192);
     assert_false(p.hugepages);
     assert_int_equal(p.idle, NET_IDLE_ADAPTIVE);
 }
@@ -111,6 +115,11 @@ static void mistakes(void **state)
         {"driver: tap\ndrivr: tap\n", 2, 1},
         {"driver: tap\nworkers: 0\n", 2, 10},
         {"driver: tap\nworkers: many\n", 2, 10},
+        {"driver: tap\nworkers: 17\n", 2, 10},
+        {"driver: tap\nworkers: 2\nqueues: 3\n", 3, 9},
+        {"driver: tap\nqueues: 0\n", 2, 9},
+        {"driver: tap\nworkers: 3\nmemory_mib: 256\n", 3, 13},
+        {"driver: tap\nworkers: 2\nmbufs: 6000\n", 3, 8},
         {"driver: tap\nmtu: 100\n", 2, 6},
         {"driver: tap\nmtu: 9201\n", 2, 6},
         {"driver: tap\nrx_ring: 1\n", 2, 10},
