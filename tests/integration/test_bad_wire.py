@@ -19,6 +19,7 @@ from test_traffic import MIB, download, make_file, unmasked, upload
 NAME = os.environ.get("TURNPIKE_LAB", "tp")
 A, WIRE, B = (f"{NAME}-{part}" for part in ("wa", "wm", "wb"))
 ADDRESS = {A: "10.30.0.1", B: "10.30.0.2"}
+MAC = {A: "02:00:00:00:30:01", B: "02:00:00:00:30:02"}
 ADDRESS6 = {A: "fd30::1", B: "fd30::2"}
 CLONE_NEWNET = 0x40000000
 SO_RCVBUFFORCE, IP_MTU_DISCOVER, IP_MTU, IP_PMTUDISC_DO, IP_RECVERR = 33, 10, 14, 2, 11
@@ -53,6 +54,22 @@ def udp(ns, family=socket.AF_INET):
     return run_inside(ns, make)
 
 
+def use_ipv6(ns, on):
+    lab_module.run("ip", "netns", "exec", ns, "sysctl", "-qw",
+                   f"net.ipv6.conf.all.disable_ipv6={int(not on)}",
+                   f"net.ipv6.conf.default.disable_ipv6={int(not on)}")
+
+
+@pytest.fixture
+def ipv6(ends):
+    for ns in (A, B):
+        use_ipv6(ns, True)
+        lab_module.run("ip", "-n", ns, "addr", "add", f"{ADDRESS6[ns]}/64", "dev", "e0", "nodad")
+    yield
+    for ns in (A, B):
+        use_ipv6(ns, False)
+
+
 @pytest.fixture(scope="module")
 def ends():
     try:
@@ -60,18 +77,12 @@ def ends():
             lab_module.run("ip", "netns", "del", ns, check=False)
             lab_module.run("ip", "netns", "add", ns)
             lab_module.run("ip", "-n", ns, "link", "set", "lo", "up")
-            # No duplicate address detection, router solicitation or group report among the counted.
-            lab_module.run("ip", "netns", "exec", ns, "sysctl", "-qw",
-                           *(f"net.ipv6.conf.{i}.{k}" for i in ("all", "default")
-                             for k in ("accept_dad=0", "accept_ra=0", "router_solicitations=0")))
+            use_ipv6(ns, False)  # its group reports would be among the counted
         lab_module.join(A, "e0", WIRE, "w0")
         lab_module.join(B, "e0", WIRE, "w1")
         for ns in (A, B):
+            lab_module.run("ip", "-n", ns, "link", "set", "e0", "address", MAC[ns])
             lab_module.run("ip", "-n", ns, "addr", "add", f"{ADDRESS[ns]}/24", "dev", "e0")
-            lab_module.run("ip", "-n", ns, "addr", "add", f"{ADDRESS6[ns]}/64", "dev", "e0", "nodad")
-        # Group reports come late by themselves.
-        lab_module.run("ip", "netns", "exec", WIRE, "sysctl", "-qw",
-                       "net.ipv6.conf.all.disable_ipv6=1")
         yield
     finally:
         for ns in (A, WIRE, B):
@@ -92,8 +103,10 @@ def wire(ends, program):
     def start(*options):
         while running:
             running.pop().stop()
-        for ns in (A, B):
-            lab_module.run("ip", "-n", ns, "neigh", "flush", "all")
+        for ns, other in ((A, B), (B, A)):
+            # Known from the start: what waits for an address can be dropped before the wire.
+            lab_module.run("ip", "-n", ns, "neigh", "replace", ADDRESS[other], "lladdr", MAC[other], "nud",
+                           "reachable", "dev", "e0")
             lab_module.run("ip", "-n", ns, "route", "flush", "cache")
             lab_module.run("ip", "-n", ns, "-6", "route", "flush", "cache")
         running.append(lab_module.BadWire(program, WIRE, "w0", "w1", *options))
@@ -272,7 +285,7 @@ def test_rate(wire):
 
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
 @pytest.mark.parametrize("source", [None, "10.30.0.99 fd30::99"])
-def test_mtu(wire, family, source):
+def test_mtu(ipv6, wire, family, source):
     options = [x for s in (source or "").split() for x in ("--icmp-source", s)]
     w = wire("--mtu", 1280, *options)
     v4 = family == socket.AF_INET
@@ -336,9 +349,11 @@ def test_black_hole(wire):
     assert c["too_big"] == 3 and c["icmp"] == 0, c
 
 
-def test_neighbours_are_spared(wire):
+def test_neighbours_are_spared(ipv6, wire):
     for options, resolved in ((("--loss", 100), True), (("--loss", 100, "--impair-all"), False)):
         wire(*options)
+        for ns in (A, B):
+            lab_module.run("ip", "-n", ns, "neigh", "flush", "all")
         for address in (ADDRESS[B], ADDRESS6[B]):
             lab_module.run("ip", "netns", "exec", A, "ping", "-c", "1", "-W", "1", address, check=False)
             entry = lab_module.run("ip", "-n", A, "neigh", "show", address).stdout
