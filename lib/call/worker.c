@@ -9,12 +9,19 @@ void call_limits_defaults(struct call_limits *l)
 {
     *l = (struct call_limits){
         .max_callers = 16384,
+        .max_callers_an_address = 4096,
+        .max_handshakes = 4096,
+        .max_handshakes_an_address = 1024,
+        .handshake_share = 10,
         .max_vendors = 4096,
         .max_idle_a_host = 64,
         .memory = (size_t)512 << 20,
         .handshake_us = 10 * US_IN_S,
         .head_us = 20 * US_IN_S,
         .body_us = 30 * US_IN_S,
+        .body_rate = 500,
+        .read_us = 30 * US_IN_S,
+        .read_rate = 500,
         .idle_us = 75 * US_IN_S,
         .connect_us = 10 * US_IN_S,
         .answer_us = 120 * US_IN_S,
@@ -55,7 +62,8 @@ static bool make_slabs(struct call_worker *w)
     w->vendors = calloc(l->max_vendors, sizeof(*w->vendors));
     w->hosts = calloc(POOL_HOSTS, sizeof(*w->hosts));
     w->scratch = malloc(CAPTURE_MAX + CAPTURE_SLACK);
-    if (!w->callers || !w->vendors || !w->hosts || !w->scratch)
+    w->peers = peers_new(l->max_callers);
+    if (!w->callers || !w->vendors || !w->hosts || !w->scratch || !w->peers)
         return false;
     for (unsigned i = l->max_callers; i-- > 0;)
         LIST_INSERT_HEAD(&w->free_callers, &w->callers[i], link);
@@ -99,6 +107,10 @@ struct call_worker *call_worker_new(const struct call_config *c, uint64_t now_us
     LIST_INIT(&w->free_vendors);
     LIST_INIT(&w->live_vendors);
     SLIST_INIT(&w->free_exchanges);
+    TAILQ_INIT(&w->half_open);
+    TAILQ_INIT(&w->idle);
+    TAILQ_INIT(&w->turns);
+    w->no_head.keep_alive = true;
     LIST_INIT(&w->calls);
     TAILQ_INIT(&w->parked);
     w->region_size = c->limits.memory & ~((size_t)(2 << 20) - 1);
@@ -156,6 +168,7 @@ void call_worker_delete(struct call_worker *w)
         munmap(w->region, w->region_size);
     for (unsigned i = 0; i < w->nhold_blocks; i++)
         free(w->hold_blocks[i]);
+    peers_delete(w->peers);
     free(w->callers);
     free(w->vendors);
     free(w->hosts);
@@ -186,14 +199,18 @@ static struct exchange *exchange_make(void)
 struct exchange *exchange_new(struct call_worker *w)
 {
     struct exchange *x = SLIST_FIRST(&w->free_exchanges);
+    struct http_head *head = buddy_alloc(w->memory, sizeof(*head));
 
-    if (x)
+    if (head && x)
         SLIST_REMOVE_HEAD(&w->free_exchanges, free);
-    else if (!(x = exchange_make()))
+    else if (!head || !(x = exchange_make())) {
+        buddy_free(w->memory, head);
         return NULL;
+    }
     memset((char *)x + offsetof(struct exchange, caller), 0,
-           offsetof(struct exchange, head) - offsetof(struct exchange, caller));
+           sizeof(*x) - offsetof(struct exchange, caller));
     x->w = w;
+    x->head = head;
     x->gen = w->gen;
     x->generation_number = w->gen->number;
     atomic_fetch_add_explicit(&w->gen->pins[w->c.worker].held, 1, memory_order_relaxed);
@@ -206,19 +223,22 @@ void exchange_recycle(struct exchange *x)
     struct call_worker *w = x->w;
 
     LIST_REMOVE(x, link);
+    if (x->head != &w->no_head)
+        buddy_free(w->memory, x->head);
     atomic_fetch_sub_explicit(&x->gen->pins[w->c.worker].held, 1, memory_order_release);
     SLIST_INSERT_HEAD(&w->free_exchanges, x, free);
 }
 
-bool in_reserve(struct call_worker *w, char **in, size_t *cap, size_t len, size_t want)
+bool in_reserve(struct call_worker *w, char **in, size_t *cap, size_t len, size_t want,
+                size_t first)
 {
     size_t need = len + want;
     char *p;
 
     if (*in && need <= *cap)
         return true;
-    if (need < IN_BLOCK)
-        need = IN_BLOCK;
+    if (need < first)
+        need = first;
     p = buddy_alloc(w->memory, need);
     if (!p)
         return false;
@@ -294,6 +314,7 @@ unsigned call_poll(struct call_worker *w, uint64_t now_us, uint64_t wall_ns)
         n += resume_parked(w);
     n += held_poll(w);
     n += (unsigned)wheel_advance(w->wheel, now_us);
+    n += admit_turns(w);
     if (now_us - w->ticked_us >= US_IN_S) {
         w->ticked_us = now_us;
         tls_tick(w->tls, now_us);
@@ -303,7 +324,7 @@ unsigned call_poll(struct call_worker *w, uint64_t now_us, uint64_t wall_ns)
 
 uint64_t call_next(const struct call_worker *w, uint64_t now_us)
 {
-    return TAILQ_EMPTY(&w->parked) ? wheel_next(w->wheel) : now_us;
+    return TAILQ_EMPTY(&w->parked) && !admit_waiting(w) ? wheel_next(w->wheel) : now_us;
 }
 
 /* Nobody will hear of an approval any more. */
