@@ -31,20 +31,25 @@ class Tool:
         self.p = subprocess.Popen(
             ["ip", "netns", "exec", ns, "taskset", "-c", "0",
              os.path.join(lab.build, "tests", "load", args[0]), *args[1:]],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             start_new_session=True)
+        self.unread = b""
         lab.processes.append(self.p)
 
     def line(self, timeout=60):
-        if not select.select([self.p.stdout], [], [], timeout)[0]:
-            raise RuntimeError(f"{self.name} said nothing for {timeout} s")
-        text = self.p.stdout.readline()
-        if not text:
-            raise RuntimeError(f"{self.name} ended: {self.p.stderr.read()}")
-        return json.loads(text)
+        deadline = time.time() + timeout
+        while b"\n" not in self.unread:
+            if not select.select([self.p.stdout], [], [], max(0, deadline - time.time()))[0]:
+                raise RuntimeError(f"{self.name} said nothing for {timeout} s")
+            more = os.read(self.p.stdout.fileno(), 65536)
+            if not more:
+                raise RuntimeError(f"{self.name} ended: {self.p.stderr.read().decode()}")
+            self.unread += more
+        line, self.unread = self.unread.split(b"\n", 1)
+        return json.loads(line)
 
     def ask(self, text, timeout=60):
-        self.p.stdin.write(text + "\n")
+        self.p.stdin.write(text.encode() + b"\n")
         self.p.stdin.flush()
         answer = {}
         while answer.get("what") != "report":
