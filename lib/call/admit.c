@@ -2,16 +2,18 @@
  *
  * Places: a newcomer finds one free, or takes that of whoever has been idle between calls for the
  * longest. An address has so many places at most, and so many handshakes at one time. When too many
- * handshakes are open, the oldest gives way: a real one is done within a few round trips.
+ * handshakes are open, one of the oldest gives way, of the address that has the most of them: a
+ * real one is done within a few round trips.
  *
- * Time: a handshake costs as much as many calls. Its steps wait in a queue; while calls are being
- * served handshakes get their share of the worker's time and no more, else as much as there is. */
+ * Time: a handshake costs as much as many calls. Its steps wait in a queue; handshakes get the time
+ * that calls leave, and a share of the other. */
 #include "call/call_internal.h"
 
 enum {
-    HANDSHAKE_YOUNG_US = 1000 * 1000, /* none younger gives way */
-    SAVED_NS = 2 * 1000 * 1000,       /* most time that handshakes can have saved up */
-    LEAST_NS = 1,
+    HANDSHAKE_YOUNG_US = 100 * 1000, /* none younger gives way */
+    HANDSHAKE_LOOKS = 8,             /* of so many of the oldest the one of the busiest address */
+    SAVED_NS = 2 * 1000 * 1000,      /* most time that handshakes can have saved up */
+    STEP_MOST_NS = 1000 * 1000,      /* what takes longer has lost its processor meanwhile */
 };
 
 /* ----------------------------------------------------------------------- queues */
@@ -78,28 +80,37 @@ static void one_turn(struct call_worker *w)
     caller_handshake(c);
 }
 
+/* What handshakes have earned since the last loop: all of a loop in which there was nothing else to
+ * do, their share of the others. */
+static void earn(struct call_worker *w)
+{
+    int64_t passed = (int64_t)(w->now_us - w->turns_at_us) * 1000 - w->turns_ns;
+    int64_t share = w->c.limits.handshake_share;
+
+    if (passed > 0)
+        w->turns_saved_ns += w->others ? passed * share / (100 - share) : passed;
+    if (w->turns_saved_ns > SAVED_NS)
+        w->turns_saved_ns = SAVED_NS;
+    w->turns_at_us = w->now_us;
+    w->turns_ns = 0;
+    w->others = 0;
+}
+
 unsigned admit_turns(struct call_worker *w)
 {
-    uint64_t began, now;
     unsigned n = 0;
 
-    if (!admit_waiting(w))
-        goto out;
-    began = now = clock_mono_ns();
-    w->handshake_ns += (began - w->handshake_at_ns) * w->c.limits.handshake_share / 100;
-    if (w->handshake_ns > SAVED_NS)
-        w->handshake_ns = SAVED_NS;
-    w->handshake_at_ns = began;
-    if (w->others == 0 && w->handshake_ns == 0)
-        w->handshake_ns = LEAST_NS;
-    while (admit_waiting(w) && now - began < w->handshake_ns) {
+    earn(w);
+    while (admit_waiting(w) && w->turns_saved_ns > 0) {
+        uint64_t began = clock_mono_ns();
+        int64_t took;
+
         one_turn(w);
-        now = clock_mono_ns();
+        took = (int64_t)(clock_mono_ns() - began);
+        w->turns_ns += took;
+        w->turns_saved_ns -= took < STEP_MOST_NS ? took : STEP_MOST_NS;
         n++;
     }
-    w->handshake_ns -= now - began < w->handshake_ns ? now - began : w->handshake_ns;
-out:
-    w->others = 0;
     return n;
 }
 
@@ -120,12 +131,21 @@ static bool evict_idle(struct call_worker *w)
 
 static bool evict_handshake(struct call_worker *w)
 {
-    struct caller *c = TAILQ_FIRST(&w->half_open);
+    struct caller *c = TAILQ_FIRST(&w->half_open), *worst = NULL;
+    unsigned most = 0;
 
-    if (!c || w->now_us - c->since_us < HANDSHAKE_YOUNG_US)
+    for (int i = 0; c && i < HANDSHAKE_LOOKS; i++, c = TAILQ_NEXT(c, order)) {
+        unsigned n = peers_handshakes(w->peers, &c->from);
+
+        if (n > most && w->now_us - c->since_us >= HANDSHAKE_YOUNG_US) {
+            most = n;
+            worst = c;
+        }
+    }
+    if (!worst)
         return false;
     counter_inc(&w->counters.evicted_handshake);
-    caller_abort(c);
+    caller_abort(worst);
     return true;
 }
 

@@ -255,8 +255,10 @@ struct call_worker {
     struct caller_queue turns;           /* handshakes that can go on */
     unsigned nhalf_open;
     struct peers *peers;
-    uint64_t handshake_ns, handshake_at_ns; /* time that handshakes may still take; as of when */
-    unsigned others;                        /* events that were not of a handshake, this loop */
+    int64_t turns_saved_ns; /* time that handshakes may take; below 0 when one took more */
+    int64_t turns_ns;       /* time they took in the last loop */
+    uint64_t turns_at_us;   /* when that was */
+    unsigned others;        /* events that were not of a handshake, this loop */
     struct vendor_list free_vendors, live_vendors;
     struct exchange_free free_exchanges;
     struct exchange_list calls;
@@ -290,6 +292,7 @@ void peers_delete(struct peers *p);
 /* One more connection of that address, in its handshake. */
 enum peers_room peers_take(struct peers *p, const struct net_addr *a, unsigned callers_max,
                            unsigned handshakes_max);
+unsigned peers_handshakes(struct peers *p, const struct net_addr *a);
 void peers_settled(struct peers *p, const struct net_addr *a); /* its handshake is over */
 void peers_give(struct peers *p, const struct net_addr *a, bool in_handshake);
 

@@ -104,6 +104,14 @@ enum peers_room peers_take(struct peers *p, const struct net_addr *a, unsigned c
     return PEERS_TAKEN;
 }
 
+unsigned peers_handshakes(struct peers *p, const struct net_addr *a)
+{
+    uint64_t who[2];
+
+    who_is(a, who);
+    return p->peer[*find(p, who)].handshakes; /* 0 is nobody, with none */
+}
+
 void peers_settled(struct peers *p, const struct net_addr *a)
 {
     uint64_t who[2];

@@ -100,7 +100,7 @@ struct call_worker *call_worker_new(const struct call_config *c, uint64_t now_us
         return NULL;
     memset(w, 0, sizeof(*w));
     w->c = *c;
-    w->now_us = w->ticked_us = now_us;
+    w->now_us = w->ticked_us = w->turns_at_us = now_us;
     w->next_number = 1;
     LIST_INIT(&w->free_callers);
     LIST_INIT(&w->live_callers);

@@ -16,10 +16,10 @@ limits:
   handshakes_per_address: 100
   vendors: 2400
   memory: 256MiB
-  handshake_time: 2s
+  handshake_time: 4s
   head_time: 2s
   body_time: 2s
-  read_time: 3s
+  read_time: 4s
 """
 
 
@@ -35,6 +35,15 @@ def box(request):
         code = lab.stop_turnpike()
         assert code == 0, f"turnpike ended with {code} on SIGTERM:\n" + lab.log_tail()
         check_log(lab)
+
+
+@pytest.fixture(autouse=True)
+def no_tool_outlives_its_test(box):
+    yield
+    box.end_tools()
+    time.sleep(0.2)
+    box.sh(box.vendor, f"kill -USR1 {box.streams.p.pid}")
+    nobody(box)
 
 
 def call(box):
@@ -68,8 +77,11 @@ def test_pairs_cost_little_and_live(box, sanitized):
     assert sanitized or each <= 56, f"a pair costs {each:.1f} KiB"
     box.sh(box.vendor, f"kill -USR1 {box.streams.p.pid}")
     alive = holders.ask("events 1", 120)
-    assert alive["missing"] == 0 and alive["held"] == n, f"an event for each stream: {alive}"
+    assert alive["streams"] == 0 and alive["held"] == n, f"an event for each stream: {alive}"
     holders.end()
+    time.sleep(0.5)
+    # A stream whose caller has closed ends with the next event (or the vendor's time).
+    box.sh(box.vendor, f"kill -USR1 {box.streams.p.pid}")
     nobody(box)
     assert box.memory()["blocks"] <= before["blocks"] + 64, "blocks come back when callers leave"
 
@@ -108,12 +120,12 @@ def test_an_address_has_its_share_of_places(box):
 
 def test_stalled_handshakes_hold_no_places(box):
     before = call(box)
-    foes = box.attack("stall", "--connections", "400", "--rate", "200", seconds=6)
+    foes = box.attack("stall", "--connections", "400", "--rate", "200", seconds=7)
     time.sleep(1.5)
     for _ in range(3):
         an_honest_call_works(box)
     report = foes.line()
-    assert report["opened"] > 400, report
+    assert report["opened"] >= 400, report
     # Four addresses with 100 each would be 400: there is room for 150, so the oldest give way, or time ends them.
     gone = grew(box, before, "evicted_handshake") + grew(box, before, "slow_handshake")
     assert gone > 100, box.refusals()
@@ -148,9 +160,10 @@ def test_the_slow_are_ended(box, kind, counter, more):
 
 
 def test_a_slow_but_steady_reader_is_served(box):
-    """20 KiB/s is slow, yet far over the least rate."""
+    """400 kB/s is slow for this wire, yet far over the least rate. (A receiver with a large buffer opens its window
+    seldom: what TCP shows is coarse.)"""
     before = call(box)
-    answer = box.curl(f"https://{bounds.NAME}/files/large", "--limit-rate", "20k", "-r", "0-1", timeout=8)
+    answer = box.curl(f"https://{bounds.NAME}/files/large", "--limit-rate", "400k", timeout=8)
     assert answer.exit == 28 and answer.status == 200, answer  # curl's own time-out: nobody ended it
     assert grew(box, before, "slow_reader") == 0
     nobody(box)
@@ -173,7 +186,7 @@ def test_limits_are_checked_with_their_place(box):
     with open(box.path("turnpike.yaml")) as f:
         text = f.read()
     wrong = text.replace("head_time: 2s", "head_time: 2ms").replace("handshakes: 150", "handshakes: 1") \
-        .replace("read_time: 3s", "read_time: 3s\n  reed_rate: 1")
+        .replace("read_time: 4s", "read_time: 4s\n  reed_rate: 1")
     with open(box.path("wrong.yaml"), "w") as f:
         f.write(wrong)
     done = subprocess.run([f"{box.build}/app/turnpike", "-c", box.path("wrong.yaml"), "--check"],

@@ -267,7 +267,9 @@ static void on_ready(struct load *l, struct foe *f, uint32_t what)
     } else if (f->state == OPEN && what & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
         end(l, f, true);
     } else if (f->state == OPEN && l->kind == STALL) {
-        if (recv(f->fd, waste, sizeof(waste), 0) <= 0)
+        ssize_t got = recv(f->fd, waste, sizeof(waste), 0);
+
+        if (got == 0 || (got < 0 && errno != EAGAIN))
             end(l, f, true);
     } else if (f->state == OPEN && l->kind != SLOW_READER) {
         n = SSL_read(f->ssl, waste, sizeof(waste));

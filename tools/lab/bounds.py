@@ -35,6 +35,7 @@ class Tool:
             start_new_session=True)
         self.unread = b""
         lab.processes.append(self.p)
+        lab.tools.append(self)
 
     def line(self, timeout=60):
         deadline = time.time() + timeout
@@ -57,14 +58,20 @@ class Tool:
         return answer
 
     def end(self):
+        """The holders close what they hold."""
         self.p.stdin.close()
         self.p.wait(60)
+
+    def kill(self):
+        if self.p.poll() is None:
+            self.p.kill()
+            self.p.wait(10)
 
 
 class BoundsLab(lab_module.Lab):
     def __init__(self, limits="", profile=None, **kw):
         super().__init__(**kw)
-        self.limits, self.profile = limits, profile or {}
+        self.limits, self.profile, self.tools = limits, profile or {}, []
 
     # ------------------------------------------------------------------ set-up
 
@@ -116,7 +123,7 @@ class BoundsLab(lab_module.Lab):
     # ------------------------------------------------------------------- tools
 
     def holders(self, n, *more, stream=False):
-        return Tool(self, self.caller, "holders", "--connections", str(n), "--sources", SOURCES, "--targets",
+        return Tool(self, self.caller, "holders", "--connections", str(n), "--pending", "64", "--sources", SOURCES, "--targets",
                     TARGETS, "--name", MANY, "--token-file", self.path("token"), "--path",
                     "/v1/stream" if stream else "/v1/hold", *(["--stream"] if stream else []), *more)
 
@@ -125,6 +132,13 @@ class BoundsLab(lab_module.Lab):
         return Tool(self, self.caller, "attackers", kind, "--target", NGINX, "--name", NAME, "--source",
                     "11.0.0.0-11.0.255.255" if kind == "syn" else FOES, "--token-file", self.path("token"),
                     "--seconds", str(seconds), "--interface", "c0", "--mac", mac, *more)
+
+    def end_tools(self):
+        """Whatever a test that failed has left running."""
+        for tool in self.tools:
+            if tool is not self.streams:
+                tool.kill()
+        self.tools = [self.streams]
 
     def honest(self, *more, seconds=5):
         return Tool(self, self.caller, "honest", "--target", NGINX, "--name", NAME, "--source",
