@@ -289,26 +289,96 @@ static void read_audit(const char *file, const struct yaml_node *root, struct ap
         diag_error(d, yaml_place(n), "audit.segment is from 1MiB to 1024GiB");
 }
 
+static void read_count(const struct yaml_node *n, const char *key, uint64_t least, uint64_t most,
+                       unsigned *out, struct diags *d)
+{
+    uint64_t v;
+
+    if (yaml_read_u64(n, key, false, least, most, &v, d))
+        *out = (unsigned)v;
+}
+
+static void read_time(const struct yaml_node *n, const char *key, uint64_t *out_us, struct diags *d)
+{
+    uint64_t ns;
+
+    if (!yaml_read_duration(n, key, false, &ns, d))
+        return;
+    if (ns < NS_IN_S || ns > 86400 * NS_IN_S)
+        diag_error(d, yaml_place(yaml_get(n, key)), "limits.%s is from 1s to 24h", key);
+    else
+        *out_us = ns / 1000;
+}
+
+static void read_rate(const struct yaml_node *n, const char *key, uint64_t *out, struct diags *d)
+{
+    uint64_t v;
+
+    if (!yaml_read_size(n, key, false, &v, d))
+        return;
+    if (v > (1u << 30))
+        diag_error(d, yaml_place(yaml_get(n, key)), "limits.%s is 1GiB a second at most", key);
+    else
+        *out = v;
+}
+
+static void read_places(const struct yaml_node *n, struct call_limits *l, struct diags *d)
+{
+    uint64_t v;
+
+    read_count(n, "callers", 16, 1000000, &l->max_callers, d);
+    read_count(n, "callers_per_address", 1, 1000000, &l->max_callers_an_address, d);
+    read_count(n, "handshakes", 16, 1000000, &l->max_handshakes, d);
+    read_count(n, "handshakes_per_address", 1, 1000000, &l->max_handshakes_an_address, d);
+    read_count(n, "handshake_share", 1, 90, &l->handshake_share, d);
+    read_count(n, "vendors", 16, 1000000, &l->max_vendors, d);
+    read_count(n, "idle_vendors_per_host", 0, 100000, &l->max_idle_a_host, d);
+    if (!yaml_read_size(n, "memory", false, &v, d))
+        return;
+    if (v < ((uint64_t)64 << 20) || v > ((uint64_t)64 << 30))
+        diag_error(d, yaml_place(yaml_get(n, "memory")), "limits.memory is 64MiB to 64GiB");
+    else
+        l->memory = v;
+}
+
 static void read_limits(const struct yaml_node *root, struct call_limits *l, struct diags *d)
 {
-    static const char *const known[] = {"callers", "vendors", "memory", NULL};
+    static const char *const known[] = {"callers",
+                                        "callers_per_address",
+                                        "handshakes",
+                                        "handshakes_per_address",
+                                        "handshake_share",
+                                        "vendors",
+                                        "memory",
+                                        "idle_vendors_per_host",
+                                        "handshake_time",
+                                        "head_time",
+                                        "body_time",
+                                        "body_rate",
+                                        "read_time",
+                                        "read_rate",
+                                        "idle_time",
+                                        "connect_time",
+                                        "answer_time",
+                                        "pool_time",
+                                        NULL};
     const struct yaml_node *n = section(root, "limits", false, d);
-    uint64_t v;
 
     call_limits_defaults(l);
     if (!n)
         return;
     yaml_only(n, known, d);
-    if (yaml_read_u64(n, "callers", false, 16, 1000000, &v, d))
-        l->max_callers = (unsigned)v;
-    if (yaml_read_u64(n, "vendors", false, 16, 1000000, &v, d))
-        l->max_vendors = (unsigned)v;
-    if (yaml_read_size(n, "memory", false, &v, d)) {
-        if (v < ((uint64_t)64 << 20) || v > ((uint64_t)64 << 30))
-            diag_error(d, yaml_place(yaml_get(n, "memory")), "limits.memory is 64MiB to 64GiB");
-        else
-            l->memory = v;
-    }
+    read_places(n, l, d);
+    read_time(n, "handshake_time", &l->handshake_us, d);
+    read_time(n, "head_time", &l->head_us, d);
+    read_time(n, "body_time", &l->body_us, d);
+    read_rate(n, "body_rate", &l->body_rate, d);
+    read_time(n, "read_time", &l->read_us, d);
+    read_rate(n, "read_rate", &l->read_rate, d);
+    read_time(n, "idle_time", &l->idle_us, d);
+    read_time(n, "connect_time", &l->connect_us, d);
+    read_time(n, "answer_time", &l->answer_us, d);
+    read_time(n, "pool_time", &l->pool_idle_us, d);
 }
 
 /* Each worker gets an equal part of the limits, and must be able to work with it. */

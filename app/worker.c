@@ -90,7 +90,8 @@ static bool make_tcp(struct app_worker *w, uint64_t now_us)
     struct tcp_config c;
 
     tcp_config_defaults(&c);
-    c.max_conns = l->max_callers + l->max_vendors;
+    /* Beside those that calls know: handshakes of TCP, and connections that end alone. */
+    c.max_conns = l->max_callers + l->max_vendors + c.max_half_open + l->max_callers / 8;
     if (getrandom(c.secret, sizeof(c.secret), 0) != sizeof(c.secret))
         return false;
     for (int side = 0; side < NET_SIDES; side++) {

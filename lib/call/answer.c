@@ -112,7 +112,7 @@ static void write_head(struct exchange *x, unsigned status, size_t length, struc
     else /* SDKs retry 5xx and some 4xx unless told otherwise */
         outbuf_lit(o, "X-Should-Retry: false\r\nStripe-Should-Retry: false\r\n");
     outbuf_printf(o, "Turnpike-Call: %s\r\nTurnpike-Decision: block\r\n", x->id);
-    if (x->close_caller || !x->head.keep_alive)
+    if (x->close_caller || !x->head->keep_alive)
         outbuf_lit(o, "Connection: close\r\n");
     outbuf_lit(o, "\r\n");
 }
@@ -136,7 +136,7 @@ void answer_own(struct exchange *x, unsigned status, const char *cause, struct s
     }
     o = outbuf_on(q->p + q->end, outq_room(q));
     write_head(x, status, b.n, &o);
-    if (!span_eq(x->head.method, SPAN_LIT("HEAD")))
+    if (!span_eq(x->head->method, SPAN_LIT("HEAD")))
         outbuf_span_put(&o, outbuf_span(&b));
     q->end += o.n;
     q->ready = q->end;

@@ -58,12 +58,19 @@ bool call_generation_pinned(const struct call_generation *g);
 /* ------------------------------------------------------------------ a worker */
 
 struct call_limits {
-    unsigned max_callers;     /* connections from callers */
+    unsigned max_callers;            /* connections from callers */
+    unsigned max_callers_an_address; /* of one address; of IPv6, one /64 */
+    unsigned max_handshakes;         /* callers whose TLS handshake is not complete */
+    unsigned max_handshakes_an_address;
+    unsigned handshake_share; /* percent of the worker's time for handshakes while calls wait too */
     unsigned max_vendors;     /* connections to vendors, pooled ones included */
     unsigned max_idle_a_host; /* pooled connections for one host */
     size_t memory;            /* bytes of heads, bodies and buffers */
-    uint64_t handshake_us, head_us, body_us, idle_us; /* caller's side: per step without progress */
-    uint64_t connect_us, answer_us, pool_idle_us;     /* vendor's side */
+    /* Caller's side. A handshake and a head have that long in all; a body and an answer must move
+     * at `rate` bytes a second, looked at every `us`. */
+    uint64_t handshake_us, head_us, body_us, read_us, idle_us;
+    uint64_t body_rate, read_rate;
+    uint64_t connect_us, answer_us, pool_idle_us; /* vendor's side */
 };
 void call_limits_defaults(struct call_limits *l);
 
@@ -142,7 +149,11 @@ const char *call_cause_name(enum call_cause c);
     X(vendor_connects) X(vendor_reused) X(vendor_retries) X(vendor_failed)                        \
     X(vendor_idle_closed) X(callers_accepted) X(callers_refused) X(callers_lost) X(timeouts)      \
     X(audit_waits) X(secrets_masked) X(values_masked) X(plain_http) X(bytes_up) X(bytes_down)     \
-    X(upgraded) X(cycles_busy) X(loops_busy) X(refusals_unrecorded) X(hold_ring_full)
+    X(upgraded) X(cycles_busy) X(loops_busy) X(refusals_unrecorded) X(hold_ring_full)                         \
+    X(refused_full) X(refused_address_full) X(refused_handshakes_full)                            \
+    X(refused_address_handshakes_full) X(refused_memory) X(refused_tls) X(evicted_idle)           \
+    X(evicted_handshake) X(slow_handshake) X(slow_head) X(slow_body) X(slow_reader)               \
+    X(slow_vendor_connect) X(slow_vendor_answer) X(idle_closed)
 /* clang-format on */
 
 struct call_counters {

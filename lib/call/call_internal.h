@@ -1,7 +1,9 @@
 /* The insides of lib/call: what a worker owns, and which file does what.
  *
  *     worker.c      the worker: creation, the poll of each loop, generations, statistics
- *     caller.c      a caller's connection: handshake, heads, bodies, output, the end
+ *     caller.c      a caller's connection: heads, bodies, output, the end
+ *     admit.c       who gets a connection, and when handshakes have their turn
+ *     peers.c       connections a caller's address
  *     exchange.c    one call: from a parsed head to a decision, parked, resumed, ended
  *     held.c        messages with the control thread
  *     forward.c     the request on its way to the vendor
@@ -26,7 +28,9 @@
 #define CALL_ID_TEXT 33 /* 32 hex digits and NUL */
 
 enum {
-    IN_BLOCK = 32 << 10,    /* first block of a receive buffer; grown for large heads */
+    HEAD_BLOCK = 16 << 10,  /* first block of a caller's receive buffer; grown for large heads */
+    IN_BLOCK = 32 << 10,    /* the same of a vendor's */
+    SMALL_BLOCK = 1 << 10,  /* smallest block of an output queue that only waits */
     OUT_BLOCK = 64 << 10,   /* block of an output queue */
     CAPTURE_MAX = 16 << 10, /* bytes of a body in a record (HOLD_BODY_MAX too) */
     CAPTURE_SLACK = 256,    /* read beyond the cap so that a value cut by it is still seen */
@@ -46,10 +50,14 @@ enum {
 struct outq {
     char *p;
     size_t cap, start, ready, end;
+    uint64_t flushed; /* bytes that the session has taken since the connection began */
 };
 
 bool outq_open(struct outq *q, struct buddy *memory, size_t cap);
 void outq_close(struct outq *q, struct buddy *memory);
+/* Gives back what it does not need while nothing is to be written: the block, or the most of it if
+ * [ready, end) must be kept. */
+void outq_shrink(struct outq *q, struct buddy *memory);
 /* Moves what is left to the front when that is cheap or needed to have `want` bytes of room. */
 void outq_compact(struct outq *q, size_t want);
 static inline size_t outq_room(const struct outq *q)
@@ -92,7 +100,16 @@ struct caller {
     char *in; /* decrypted bytes, [in_pos, in_len) not consumed; NULL while idle */
     size_t in_len, in_cap, in_pos, scanned;
     struct outq out;
-    struct wheel_timer timer;
+    uint64_t mark; /* bytes that had been delivered when the timer was set for a reader */
+    size_t owed;   /* and how many had not */
+    struct wheel_timer timer;  /* of the state; in a call: looks whether the answer is being read */
+    TAILQ_ENTRY(caller) order; /* in w->half_open or w->idle, oldest first */
+    TAILQ_ENTRY(caller) turn;  /* in w->turns: a step of the handshake is due */
+    bool half_open, idle, due; /* in which of them */
+    bool turned;               /* a step of the handshake has been taken */
+    struct net_addr from;      /* as counted in w->peers */
+    uint64_t since_us;         /* accepted */
+    bool reading;              /* the timer looks after the reader of an answer that has ended */
     LIST_ENTRY(caller) link;
 };
 
@@ -117,7 +134,7 @@ struct vendor {
     struct outq out;
     struct wheel_timer timer;
     TAILQ_ENTRY(vendor) idle; /* in host->idle, newest first */
-    TAILQ_ENTRY(vendor) aged; /* in w->idle, newest first */
+    TAILQ_ENTRY(vendor) aged; /* in w->pooled, newest first */
     LIST_ENTRY(vendor) link;
 };
 
@@ -165,8 +182,7 @@ struct tunnel {
     bool told;      /* and the sink has been told so, after the last byte */
 };
 
-/* One call. The memory is recycled; what a new call must find zero lies between `caller` and
- * `head`. */
+/* One call. The memory is recycled; what a new call must find zero begins with `caller`. */
 struct exchange {
     EVP_MD_CTX *sha_request, *sha_answer; /* made once, kept for the next call */
     SLIST_ENTRY(exchange) free;
@@ -206,6 +222,8 @@ struct exchange {
     uint8_t body_hash[32];
     bool body_hashed;
     struct http_body upload, answer;
+    uint64_t upload_mark; /* upload.total when the timer was set */
+    unsigned stalls;      /* how often it has found the vendor in the way */
     struct match_stream *stream;
     struct match_found found_request, found_answer;
 
@@ -223,8 +241,8 @@ struct exchange {
     unsigned status;         /* of the answer that the caller got */
     unsigned vendor_status;
     uint64_t answer_size;
-    char *capture; /* of the answer, raw until it is recorded; CAPTURE_MAX + CAPTURE_SLACK */
-    size_t capture_len;
+    char *capture; /* of the answer, raw until it is recorded; grown as it comes */
+    size_t capture_len, capture_cap;
     char answer_type[96];
     enum match_syntax answer_syntax;
     uint32_t secret_version;
@@ -236,11 +254,12 @@ struct exchange {
     LIST_ENTRY(exchange) link;    /* in w->calls */
     char id[CALL_ID_TEXT];
 
-    struct http_head head;
+    struct http_head *head; /* a block of the worker's memory; w->no_head once it is not needed */
 };
 
 SLIST_HEAD(exchange_free, exchange);
 TAILQ_HEAD(exchange_queue, exchange);
+TAILQ_HEAD(caller_queue, caller);
 LIST_HEAD(exchange_list, exchange);
 LIST_HEAD(caller_list, caller);
 LIST_HEAD(vendor_list, vendor);
@@ -267,6 +286,14 @@ struct call_worker {
     struct caller *callers; /* slab */
     struct vendor *vendors;
     struct caller_list free_callers, live_callers;
+    struct caller_queue half_open, idle; /* in their handshake; between calls: oldest first */
+    struct caller_queue turns;           /* handshakes that can go on */
+    unsigned nhalf_open;
+    struct peers *peers;
+    int64_t turns_saved_ns; /* time that handshakes may take; below 0 when one took more */
+    int64_t turns_ns;       /* time they took in the last loop */
+    uint64_t turns_at_us;   /* when that was */
+    unsigned others;        /* events that were not of a handshake, this loop */
     struct vendor_list free_vendors, live_vendors;
     struct exchange_free free_exchanges;
     struct exchange_list calls;
@@ -274,9 +301,10 @@ struct call_worker {
     struct pool_host *hosts; /* slab of POOL_HOSTS */
     struct pool_bucket *host_buckets;
     struct pool_hosts unused_hosts;
-    struct vendor_queue idle; /* all pooled connections */
+    struct vendor_queue pooled; /* all pooled connections */
 
     EVP_MD *sha256;
+    struct http_head no_head;     /* stands for a request's that has been given back: keep-alive */
     struct http_head answer_head; /* of the answer that is being parsed: used up in one step */
     char *scratch;                /* CAPTURE_MAX + CAPTURE_SLACK, for masking */
     struct hold_request *hold_blocks[HOLD_BLOCKS];
@@ -289,10 +317,36 @@ struct call_worker {
 struct exchange *exchange_new(struct call_worker *w);
 void exchange_recycle(struct exchange *x);
 /* Grows a receive buffer so that `want` bytes fit after `len`. False: no memory. */
-bool in_reserve(struct call_worker *w, char **in, size_t *cap, size_t len, size_t want);
+bool in_reserve(struct call_worker *w, char **in, size_t *cap, size_t len, size_t want,
+                size_t first);
+
+/* peers.c */
+struct peers;
+enum peers_room { PEERS_TAKEN, PEERS_CALLERS_FULL, PEERS_HANDSHAKES_FULL };
+/* `max`: connections in all. NULL when out of memory. */
+struct peers *peers_new(unsigned max);
+void peers_delete(struct peers *p);
+/* One more connection of that address, in its handshake. */
+enum peers_room peers_take(struct peers *p, const struct net_addr *a, unsigned callers_max,
+                           unsigned handshakes_max);
+unsigned peers_handshakes(struct peers *p, const struct net_addr *a);
+void peers_settled(struct peers *p, const struct net_addr *a); /* its handshake is over */
+void peers_give(struct peers *p, const struct net_addr *a, bool in_handshake);
+
+/* admit.c */
+bool caller_accept(struct call_worker *w, struct tcp_conn *tcp);
+void admit_later(struct caller *c); /* a step of its handshake is due */
+/* Steps of handshakes, as many as have their turn in this loop. Returns how many there were. */
+unsigned admit_turns(struct call_worker *w);
+bool admit_waiting(const struct call_worker *w);
+void admit_settled(struct caller *c); /* the handshake is over, either way */
+void admit_gone(struct caller *c);    /* the connection is about to be freed */
+void admit_idle(struct caller *c, bool idle);
 
 /* caller.c */
-bool caller_accept(struct call_worker *w, struct tcp_conn *tcp);
+/* Takes the next step of the handshake and what follows from it. */
+void caller_handshake(struct caller *c);
+void caller_timer_fired(struct wheel_timer *t, uint64_t now_us);
 void caller_event(struct caller *c, unsigned events);
 /* Goes on as far as it can: reads, writes, starts and ends calls. */
 void caller_run(struct caller *c);
@@ -324,6 +378,10 @@ void exchange_end(struct exchange *x, const char *outcome);
 void exchange_refuse(struct exchange *x, enum call_cause cause, const char *cause_name,
                      struct span message);
 void exchange_timer(struct exchange *x, uint64_t after_us);
+/* The vendor's side has moved: it has its time again, unless the caller's body sets the pace. */
+void exchange_vendor_moved(struct exchange *x);
+/* Nothing moves: gives back what a call that only waits does not need. */
+void exchange_rest(struct exchange *x);
 
 /* held.c */
 void held_open(struct exchange *x);

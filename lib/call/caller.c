@@ -1,5 +1,9 @@
 #include "call/call_internal.h"
 
+/* More than this in TCP's queue when a call has ended: the caller is watched until it has read it.
+ */
+enum { UNREAD_MANY = 32 << 10 };
+
 static void set_timer(struct caller *c, uint64_t after_us)
 {
     wheel_start(c->w->wheel, &c->timer, c->w->now_us + after_us);
@@ -20,6 +24,7 @@ void caller_free(struct caller *c)
     struct call_worker *w = c->w;
 
     wheel_stop(w->wheel, &c->timer);
+    admit_gone(c);
     caller_drop_input(c);
     outq_close(&c->out, w->memory);
     if (c->leg.tls)
@@ -57,6 +62,7 @@ void caller_abort(struct caller *c)
  * not read yet (RFC 9112 9.6). */
 static void caller_linger(struct caller *c)
 {
+    admit_idle(c, false);
     c->state = CALLER_LINGER;
     if (!c->cut)
         tls_shutdown(c->leg.tls);
@@ -82,6 +88,8 @@ static void handshake_failed(struct caller *c)
 {
     enum tls_error e = tls_error(c->leg.tls);
 
+    admit_settled(c);
+    counter_inc(&c->w->counters.refused_tls);
     record_refused_connection(c, tls_error_name(e), tls_error_text(c->leg.tls));
     counter_inc(&c->w->counters.callers_refused);
     if (e == TLS_ERR_PLAIN_HTTP) {
@@ -98,6 +106,8 @@ static bool handshake(struct caller *c)
 {
     switch (tls_handshake(c->leg.tls)) {
     case TLS_OK:
+        admit_settled(c);
+        admit_idle(c, true);
         c->state = CALLER_HEAD;
         set_timer(c, c->w->c.limits.head_us);
         return true;
@@ -127,7 +137,7 @@ static bool input_over(struct caller *c, enum tls_result r)
 
 static bool refuse_head(struct caller *c, struct exchange *x, enum http_error why)
 {
-    memset(&x->head, 0, offsetof(struct http_head, fields));
+    memset(x->head, 0, offsetof(struct http_head, fields));
     c->x = x;
     x->caller = c;
     x->close_caller = x->upload_done = true;
@@ -142,6 +152,7 @@ static bool no_room(struct caller *c)
 {
     counter_inc(&c->w->counters.causes[CALL_busy]);
     counter_inc(&c->w->counters.callers_refused);
+    counter_inc(&c->w->counters.refused_memory);
     caller_abort(c);
     return false;
 }
@@ -156,7 +167,7 @@ static bool parse_head(struct caller *c)
 
     if (!x)
         return no_room(c);
-    switch (http_parse_request(&x->head, have, &c->scanned, &used, &why)) {
+    switch (http_parse_request(x->head, have, &c->scanned, &used, &why)) {
     case HTTP_MORE:
         exchange_recycle(x);
         return false;
@@ -198,7 +209,7 @@ static bool head(struct caller *c)
     if (c->leg.tcp == NULL || c->state != CALLER_HEAD)
         return false;
     /* Twice the length: once the head is complete, as much again is free for the body. */
-    if (!in_reserve(c->w, &c->in, &c->in_cap, c->in_len, c->in_len + 8192))
+    if (!in_reserve(c->w, &c->in, &c->in_cap, c->in_len, c->in_len + 8192, HEAD_BLOCK))
         return no_room(c);
     r = tls_read(c->leg.tls, c->in + c->in_len, c->in_cap - c->in_len, &got);
     if (r != TLS_OK) {
@@ -206,13 +217,52 @@ static bool head(struct caller *c)
             caller_drop_input(c);
         return input_over(c, r);
     }
-    if (c->in_len == 0)
+    if (c->in_len == 0) {
+        admit_idle(c, false);
+        c->reading = false;
         set_timer(c, c->w->c.limits.head_us);
+    }
     c->in_len += got;
     if (parse_head(c))
         return true;
     /* The caller may have been refused for want of memory. */
     return c->leg.tcp != NULL && c->state == CALLER_HEAD;
+}
+
+/* ------------------------------------------------------------------- the reader */
+
+/* An answer must be taken at a rate while there is some of it to take: what a reader leaves lying
+ * is held in the queue here and in TCP's. */
+static uint64_t unread(const struct caller *c)
+{
+    return outq_pending(&c->out) + tcp_unacked(c->leg.tcp);
+}
+
+static void watch_reader(struct caller *c)
+{
+    c->owed = unread(c);
+    c->mark = c->out.flushed - tcp_unacked(c->leg.tcp);
+    set_timer(c, c->w->c.limits.read_us);
+}
+
+static void look_at_reader(struct caller *c)
+{
+    const struct call_limits *l = &c->w->c.limits;
+    uint64_t taken = c->out.flushed - tcp_unacked(c->leg.tcp) - c->mark;
+    uint64_t least = l->read_rate * l->read_us / US_IN_S;
+
+    if (c->owed && taken < (least < c->owed ? least : c->owed)) {
+        counter_inc(&c->w->counters.timeouts);
+        counter_inc(&c->w->counters.slow_reader);
+        if (c->x)
+            c->x->outcome = "answer_not_read";
+        caller_abort(c);
+    } else if (c->reading && unread(c) <= UNREAD_MANY) {
+        c->reading = false;
+        set_timer(c, l->idle_us);
+    } else if (c->reading || outq_pending(&c->out)) {
+        watch_reader(c);
+    }
 }
 
 /* --------------------------------------------------------------------- a call */
@@ -264,6 +314,19 @@ static enum step in_call(struct caller *c)
     return STEP_WAIT;
 }
 
+/* False: it waits, or the caller is gone. */
+static bool call_goes_on(struct caller *c)
+{
+    enum step s = in_call(c);
+
+    if (s != STEP_WAIT)
+        return s == STEP_ON;
+    exchange_rest(c->x);
+    if (outq_pending(&c->out) && !wheel_running(&c->timer))
+        watch_reader(c);
+    return false;
+}
+
 void caller_run(struct caller *c)
 {
     bool on = true;
@@ -271,19 +334,25 @@ void caller_run(struct caller *c)
     while (on) {
         switch (c->state) {
         case CALLER_HANDSHAKE:
-            on = handshake(c);
-            break;
+            admit_later(c);
+            return;
         case CALLER_HEAD:
             on = head(c);
             break;
         case CALLER_CALL:
-            on = in_call(c) == STEP_ON;
+            on = call_goes_on(c);
             break;
         case CALLER_LINGER:
             linger_run(c);
             return;
         }
     }
+}
+
+void caller_handshake(struct caller *c)
+{
+    if (handshake(c))
+        caller_run(c);
 }
 
 void caller_call_ended(struct caller *c, bool keep_alive)
@@ -298,37 +367,35 @@ void caller_call_ended(struct caller *c, bool keep_alive)
     if (c->in_len == 0)
         caller_drop_input(c);
     c->state = CALLER_HEAD;
-    set_timer(c, c->in_len ? c->w->c.limits.head_us : c->w->c.limits.idle_us);
+    admit_idle(c, c->in_len == 0);
+    c->reading = c->in_len == 0 && tcp_unacked(c->leg.tcp) > UNREAD_MANY;
+    if (c->reading)
+        watch_reader(c);
+    else
+        set_timer(c, c->in_len ? c->w->c.limits.head_us : c->w->c.limits.idle_us);
 }
 
 /* --------------------------------------------------------------------- events */
 
-static void on_timer(struct wheel_timer *t, uint64_t now_us)
+static void handshake_late(struct caller *c)
 {
-    struct caller *c = (struct caller *)((char *)t - offsetof(struct caller, timer));
+    counter_inc(&c->w->counters.timeouts);
+    counter_inc(&c->w->counters.slow_handshake);
+    record_refused_connection(c, "handshake_timeout", "the TLS handshake was too slow");
+    caller_abort(c);
+}
+
+static void head_late(struct caller *c)
+{
     struct exchange *x;
 
-    (void)now_us;
-    if (c->state == CALLER_LINGER) {
-        caller_free(c);
-        return;
-    }
-    if (c->state != CALLER_HEAD || c->in_len == 0) {
-        if (c->state == CALLER_HANDSHAKE) {
-            counter_inc(&c->w->counters.timeouts);
-            record_refused_connection(c, "handshake_timeout", "the TLS handshake was too slow");
-            caller_abort(c);
-        } else {
-            caller_linger(c);
-        }
-        return;
-    }
     counter_inc(&c->w->counters.timeouts);
+    counter_inc(&c->w->counters.slow_head);
     if (!(x = exchange_new(c->w))) {
         caller_abort(c);
         return;
     }
-    memset(&x->head, 0, offsetof(struct http_head, fields));
+    memset(x->head, 0, offsetof(struct http_head, fields));
     c->x = x;
     x->caller = c;
     x->close_caller = x->upload_done = true;
@@ -337,27 +404,23 @@ static void on_timer(struct wheel_timer *t, uint64_t now_us)
     caller_run(c);
 }
 
-bool caller_accept(struct call_worker *w, struct tcp_conn *tcp)
+void caller_timer_fired(struct wheel_timer *t, uint64_t now_us)
 {
-    struct caller *c = LIST_FIRST(&w->free_callers);
-    struct tls_session *tls;
+    struct caller *c = (struct caller *)((char *)t - offsetof(struct caller, timer));
 
-    if (!c || w->draining || !w->gen || !(tls = tls_server(w->tls, tcp))) {
-        counter_inc(&w->counters.callers_refused);
-        return false;
+    (void)now_us;
+    if (c->state == CALLER_LINGER) {
+        caller_free(c);
+    } else if (c->state == CALLER_HANDSHAKE) {
+        handshake_late(c);
+    } else if (c->state == CALLER_CALL || c->reading) {
+        look_at_reader(c);
+    } else if (c->in_len) {
+        head_late(c);
+    } else {
+        counter_inc(&c->w->counters.idle_closed);
+        caller_linger(c);
     }
-    LIST_REMOVE(c, link);
-    memset(c, 0, sizeof(*c));
-    c->leg = (struct leg){LEG_CALLER, tcp, tls};
-    c->w = w;
-    c->state = CALLER_HANDSHAKE;
-    wheel_timer_init(&c->timer, on_timer);
-    LIST_INSERT_HEAD(&w->live_callers, c, link);
-    counter_inc(&w->ncallers);
-    counter_inc(&w->counters.callers_accepted);
-    tcp_set_user(tcp, &c->leg);
-    set_timer(c, w->c.limits.handshake_us);
-    return true;
 }
 
 void caller_event(struct caller *c, unsigned events)
@@ -369,5 +432,7 @@ void caller_event(struct caller *c, unsigned events)
     }
     if (events & TCP_EV_EOF)
         c->peer_eof = true;
+    if (c->state != CALLER_HANDSHAKE)
+        c->w->others++;
     caller_run(c);
 }

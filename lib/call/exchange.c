@@ -74,7 +74,7 @@ void exchange_refuse(struct exchange *x, enum call_cause cause, const char *caus
             counter_inc(&x->w->counters.refusals_unrecorded);
     }
     skip_body(x);
-    exchange_timer(x, x->w->c.limits.body_us);
+    exchange_timer(x, x->w->c.limits.read_us);
     x->state = X_OWN;
     answer_own(x, x->status, x->cause_name, message.n ? message : span_cstr(causes[cause].text));
 }
@@ -86,8 +86,8 @@ static bool right_host(const struct exchange *x)
     const struct caller *c = x->caller;
     uint16_t port = tcp_local_port(c->leg.tcp);
 
-    return span_ieq(x->head.host, tls_sni(c->leg.tls)) &&
-           (x->head.port == 0 || x->head.port == port);
+    return span_ieq(x->head->host, tls_sni(c->leg.tls)) &&
+           (x->head->port == 0 || x->head->port == port);
 }
 
 static void refuse_host(struct exchange *x, struct span sni)
@@ -107,19 +107,19 @@ static void refuse_host(struct exchange *x, struct span sni)
 /* Which body the rules will see. */
 static void classify_body(struct exchange *x)
 {
-    const struct http_field *type = http_field(&x->head, HTTP_F_CONTENT_TYPE);
-    const struct http_field *coding = http_field(&x->head, HTTP_F_CONTENT_ENCODING);
+    const struct http_field *type = http_field(x->head, HTTP_F_CONTENT_TYPE);
+    const struct http_field *coding = http_field(x->head, HTTP_F_CONTENT_ENCODING);
 
     x->body_type = body_type_of(type ? type->value : SPAN_NONE);
-    if (http_field_count(&x->head, HTTP_F_CONTENT_TYPE) > 1)
+    if (http_field_count(x->head, HTTP_F_CONTENT_TYPE) > 1)
         x->body_problem = BODY_PROBLEM_TYPE;
     if (coding && !span_ieq(coding->value, SPAN_LIT("identity")))
         x->body_problem = BODY_PROBLEM_ENCODING;
-    if (x->head.framing == HTTP_BODY_LENGTH &&
-        x->head.content_length > x->connection->inspect_request) {
+    if (x->head->framing == HTTP_BODY_LENGTH &&
+        x->head->content_length > x->connection->inspect_request) {
         x->body_problem = BODY_PROBLEM_TOO_LARGE;
         x->stream_up = true;
-        x->body_size = x->head.content_length;
+        x->body_size = x->head->content_length;
     }
 }
 
@@ -130,7 +130,7 @@ void exchange_say_continue(struct exchange *x)
     struct outq *q = &x->caller->out;
     struct outbuf o;
 
-    if (!x->head.expect_continue || x->upload_done || !outq_open(q, x->w->memory, OUT_BLOCK))
+    if (!x->head->expect_continue || x->upload_done || !outq_open(q, x->w->memory, OUT_BLOCK))
         return;
     o = outbuf_on(q->p + q->end, outq_room(q));
     outbuf_lit(&o, "HTTP/1.1 100 Continue\r\n\r\n");
@@ -138,15 +138,15 @@ void exchange_say_continue(struct exchange *x)
         return;
     q->end += o.n;
     q->ready = q->end;
-    x->head.expect_continue = false;
+    x->head->expect_continue = false;
     outq_flush(q, x->caller->leg.tls);
 }
 
 static void read_body_or_decide(struct exchange *x)
 {
     classify_body(x);
-    if (x->head.framing == HTTP_BODY_NONE ||
-        (x->head.framing == HTTP_BODY_LENGTH && x->head.content_length == 0)) {
+    if (x->head->framing == HTTP_BODY_NONE ||
+        (x->head->framing == HTTP_BODY_LENGTH && x->head->content_length == 0)) {
         x->upload_done = true;
         decide(x);
         return;
@@ -165,7 +165,7 @@ static bool identify(struct exchange *x)
 {
     const struct net_addr *from = tcp_remote_addr(x->caller->leg.tcp);
     struct span certificates = tls_peer_certificates(x->caller->leg.tls);
-    enum identity_cause why = identity_identify(x->w->identity, x->connection, &x->head,
+    enum identity_cause why = identity_identify(x->w->identity, x->connection, x->head,
                                                 certificates, from, x->w->wall_ns, &x->identity);
 
     if (why != IDENTITY_NONE) {
@@ -208,7 +208,7 @@ void exchange_begin(struct exchange *x)
     exchange_identify_call(x);
     x->began_us = x->w->now_us;
     x->head_len = c->in_pos;
-    http_body_init(&x->upload, &x->head);
+    http_body_init(&x->upload, x->head);
     x->connection = rules_connection_for(x->gen->rules, sni);
     if (x->connection && x->connection->port != tcp_local_port(c->leg.tcp))
         x->connection = NULL;
@@ -221,18 +221,18 @@ void exchange_begin(struct exchange *x)
         exchange_refuse(x, CALL_host_mismatch, NULL, SPAN_NONE);
         return;
     }
-    if (overrides_method(&x->head)) {
+    if (overrides_method(x->head)) {
         exchange_refuse(x, CALL_bad_request, "method_override",
                         SPAN_LIT("A field asks for another method than the request line."));
         return;
     }
-    if (x->head.upgrade && !tunnel_allowed(x)) {
+    if (x->head->upgrade && !tunnel_allowed(x)) {
         exchange_refuse(x, CALL_bad_request, http_error_name(HTTP_ERR_UPGRADE),
                         span_cstr(http_error_text(HTTP_ERR_UPGRADE)));
         return;
     }
-    x->function =
-        rules_function_for(x->gen->rules, x->connection, x->head.method, x->head.path, &x->params);
+    x->function = rules_function_for(x->gen->rules, x->connection, x->head->method, x->head->path,
+                                     &x->params);
     if (identify(x)) {
         exchange_timer(x, x->w->c.limits.body_us);
         read_body_or_decide(x);
@@ -286,10 +286,8 @@ enum tls_result exchange_refill(struct exchange *x)
         return TLS_OK;
     c->in_pos = c->in_len = x->head_len;
     r = tls_read(c->leg.tls, c->in + c->in_len, c->in_cap - c->in_len, &got);
-    if (r == TLS_OK) {
+    if (r == TLS_OK)
         c->in_len += got;
-        exchange_timer(x, x->w->c.limits.body_us);
-    }
     return r;
 }
 
@@ -357,7 +355,7 @@ static void judge(struct exchange *x)
         .caller = &x->who,
         .function = x->function,
         .params = &x->params,
-        .head = &x->head,
+        .head = x->head,
         .body_type = x->body_type,
         .body = x->body_problem ? SPAN_NONE : span_of(x->body, x->body_len),
         .body_problem = x->body_problem,
@@ -477,6 +475,99 @@ void exchange_approved(struct exchange *x, const char *who)
     promise(x, "allow", "approved");
 }
 
+/* ---------------------------------------------------------------------- waiting */
+
+void exchange_vendor_moved(struct exchange *x)
+{
+    x->stalls = 0;
+    if (x->upload_done)
+        exchange_timer(x, x->w->c.limits.answer_us);
+}
+
+/* What was asked is not needed any more once the answer has begun and the whole request is gone. */
+static void forget_request(struct exchange *x)
+{
+    struct caller *c = x->caller;
+    struct buddy *memory = x->w->memory;
+
+    if (!x->head->keep_alive)
+        x->close_caller = true;
+    if (x->head != &x->w->no_head)
+        buddy_free(memory, x->head);
+    x->head = &x->w->no_head;
+    if (x->body)
+        buddy_free(memory, x->body);
+    x->body = NULL;
+    if (c->in && c->in_pos == c->in_len) {
+        buddy_free(memory, c->in);
+        c->in = NULL;
+        c->in_len = c->in_cap = c->in_pos = c->scanned = 0;
+    }
+}
+
+void exchange_rest(struct exchange *x)
+{
+    struct vendor *v = x->vendor;
+
+    if (x->state != X_FORWARD || !v)
+        return;
+    if (v->in && v->in_pos == v->in_len) {
+        buddy_free(x->w->memory, v->in);
+        v->in = NULL;
+        v->in_len = v->in_cap = v->in_pos = 0;
+    }
+    if (!x->head_out || !x->upload_done || v->out.p)
+        return;
+    outq_shrink(&x->caller->out, x->w->memory);
+    forget_request(x);
+}
+
+/* Has the body moved at its rate since the timer was set? Then it is set again. */
+static bool body_moves(struct exchange *x)
+{
+    const struct call_limits *l = &x->w->c.limits;
+    uint64_t least = l->body_rate * l->body_us / US_IN_S, got = x->upload.total - x->upload_mark;
+
+    if (got == 0 || got < least)
+        return false;
+    x->upload_mark = x->upload.total;
+    exchange_timer(x, l->body_us);
+    return true;
+}
+
+/* A body that passes as it comes has stopped: is it the caller or the vendor that waits? */
+static enum step upload_stopped(struct exchange *x)
+{
+    const struct call_limits *l = &x->w->c.limits;
+
+    if (body_moves(x))
+        return STEP_WAIT;
+    if (x->vendor && outq_pending(&x->vendor->out)) {
+        if (++x->stalls * l->body_us < l->answer_us) {
+            x->upload_mark = x->upload.total;
+            exchange_timer(x, l->body_us);
+            return STEP_WAIT;
+        }
+        counter_inc(&x->w->counters.timeouts);
+        counter_inc(&x->w->counters.slow_vendor_answer);
+        return reply_vendor_lost(x, CALL_vendor_timeout);
+    }
+    counter_inc(&x->w->counters.timeouts);
+    counter_inc(&x->w->counters.slow_body);
+    x->outcome = "request_too_slow";
+    caller_abort(x->caller);
+    return STEP_DEAD;
+}
+
+static enum step answer_late(struct exchange *x)
+{
+    if (!x->upload_done)
+        return upload_stopped(x);
+    counter_inc(&x->w->counters.timeouts);
+    counter_inc(&x->w->counters.slow_vendor_answer);
+    return reply_vendor_lost(x, CALL_vendor_timeout);
+}
+
 /* ---------------------------------------------------------------------- ending */
 
 static void on_timer(struct wheel_timer *t, uint64_t now_us)
@@ -485,23 +576,29 @@ static void on_timer(struct wheel_timer *t, uint64_t now_us)
     struct caller *c = x->caller;
 
     (void)now_us;
-    counter_inc(&x->w->counters.timeouts);
     switch (x->state) {
     case X_BODY:
-        exchange_refuse(x, CALL_request_timeout, NULL, SPAN_NONE);
+        if (body_moves(x))
+            return;
+        counter_inc(&x->w->counters.timeouts);
+        counter_inc(&x->w->counters.slow_body);
+        exchange_refuse(x, CALL_request_timeout, "body_too_slow", SPAN_NONE);
         break;
     case X_HELD:
+        counter_inc(&x->w->counters.timeouts);
         held_tell(x, HOLD_MSG_CANCELLED);
         exchange_refuse(x, CALL_approvals_unavailable, NULL, SPAN_NONE);
         break;
     case X_FORWARD:
-        if (reply_vendor_lost(x, CALL_vendor_timeout) == STEP_DEAD)
+        if (answer_late(x) == STEP_DEAD)
             return;
         break;
     case X_VENDOR:
     case X_RECORD:
         break; /* the vendor connection and the audit queue keep their own time */
     case X_OWN:
+        counter_inc(&x->w->counters.timeouts);
+        counter_inc(&x->w->counters.slow_reader);
         caller_abort(c);
         return;
     case X_TUNNEL:
@@ -543,7 +640,7 @@ static void free_parts(struct exchange *x)
 void exchange_end(struct exchange *x, const char *outcome)
 {
     struct caller *c = x->caller;
-    bool keep = x->head.keep_alive && !x->close_caller && x->upload_done;
+    bool keep = x->head->keep_alive && !x->close_caller && x->upload_done;
 
     if (x->promised)
         record_settled(x, x->outcome ? x->outcome : outcome);

@@ -33,10 +33,10 @@ static bool drop_field(const struct exchange *x, const struct http_field *f)
 static void write_host(const struct exchange *x, struct outbuf *o)
 {
     outbuf_lit(o, "Host: ");
-    outbuf_span_put(o, x->head.host);
-    if (x->head.port) {
+    outbuf_span_put(o, x->head->host);
+    if (x->head->port) {
         outbuf_char(o, ':');
-        outbuf_u64(o, x->head.port);
+        outbuf_u64(o, x->head->port);
     }
     outbuf_lit(o, "\r\n");
 }
@@ -92,18 +92,18 @@ static bool write_credential(const struct exchange *x, struct outbuf *o)
 
 static void write_framing(const struct exchange *x, struct outbuf *o)
 {
-    if (x->head.framing == HTTP_BODY_CHUNKED && x->stream_up) {
+    if (x->head->framing == HTTP_BODY_CHUNKED && x->stream_up) {
         outbuf_lit(o, "Transfer-Encoding: chunked\r\n");
-    } else if (x->head.framing != HTTP_BODY_NONE) {
+    } else if (x->head->framing != HTTP_BODY_NONE) {
         outbuf_lit(o, "Content-Length: ");
-        outbuf_u64(o, x->stream_up ? x->head.content_length : x->body_len);
+        outbuf_u64(o, x->stream_up ? x->head->content_length : x->body_len);
         outbuf_lit(o, "\r\n");
     }
 }
 
 static bool write_head(struct exchange *x, struct outbuf *o)
 {
-    const struct http_head *h = &x->head;
+    const struct http_head *h = x->head;
 
     http_write_request_line(o, h->method, h->path, h->has_query, h->query);
     write_host(x, o);
@@ -131,7 +131,7 @@ static void queue_body(struct exchange *x)
 {
     struct outq *q = &x->vendor->out;
     size_t n = x->body_len - x->body_sent;
-    bool chunk = x->stream_up && x->head.framing == HTTP_BODY_CHUNKED;
+    bool chunk = x->stream_up && x->head->framing == HTTP_BODY_CHUNKED;
     size_t overhead = chunk ? HTTP_CHUNK_OVERHEAD : 0;
     struct outbuf o = outbuf_on(q->p + q->end, outq_room(q));
 
@@ -174,7 +174,8 @@ void forward_start(struct exchange *x)
     x->sent = true;
     x->sent_us = x->w->now_us;
     queue_body(x);
-    exchange_timer(x, x->w->c.limits.answer_us);
+    x->upload_mark = x->upload.total;
+    exchange_timer(x, x->upload_done ? x->w->c.limits.answer_us : x->w->c.limits.body_us);
     exchange_say_continue(x);
 }
 
@@ -183,7 +184,7 @@ static enum step stream_piece(struct exchange *x)
 {
     struct caller *c = x->caller;
     struct outq *q = &x->vendor->out;
-    bool chunk = x->head.framing == HTTP_BODY_CHUNKED;
+    bool chunk = x->head->framing == HTTP_BODY_CHUNKED;
     struct span data, in;
     enum http_error why;
     struct outbuf o;
@@ -210,6 +211,7 @@ static enum step stream_piece(struct exchange *x)
     }
     if (x->upload.done) {
         x->upload_done = true;
+        exchange_vendor_moved(x);
         x->body_size = x->upload.total;
         if (chunk)
             http_write_last_chunk(&o);
@@ -280,13 +282,13 @@ enum step forward_upload(struct exchange *x)
             return STEP_WAIT;
         if (pending == 0)
             return STEP_WAIT;
-        exchange_timer(x, x->w->c.limits.answer_us);
+        exchange_vendor_moved(x);
     }
     return STEP_WAIT;
 }
 
 bool forward_repeatable(const struct exchange *x)
 {
-    return !x->stream_up && (http_method_idempotent(x->head.method) ||
-                             http_field(&x->head, HTTP_F_IDEMPOTENCY_KEY) != NULL);
+    return !x->stream_up && (http_method_idempotent(x->head->method) ||
+                             http_field(x->head, HTTP_F_IDEMPOTENCY_KEY) != NULL);
 }

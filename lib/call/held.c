@@ -59,12 +59,12 @@ static bool put_digest(struct exchange *x, struct hold_request *r)
         .caller = x->who.id,
         .connection = x->connection->name,
         .function = x->function->name,
-        .method = x->head.method,
-        .path = x->head.path,
-        .query = x->head.query,
+        .method = x->head->method,
+        .path = x->head->path,
+        .query = x->head->query,
         .body_type = x->body_type,
         .body = span_of(x->body, x->body_len),
-        .head = &x->head,
+        .head = x->head,
         .rules_connection = x->connection,
         .secret = x->connection->credential.secret,
         .secret_version = x->secret_version,
@@ -77,7 +77,7 @@ static bool put_digest(struct exchange *x, struct hold_request *r)
 
 static void put_idempotency(struct exchange *x, struct hold_request *r)
 {
-    const struct http_field *f = http_field(&x->head, HTTP_F_IDEMPOTENCY_KEY);
+    const struct http_field *f = http_field(x->head, HTTP_F_IDEMPOTENCY_KEY);
     struct outbuf o = outbuf_on(r->idempotency_key, sizeof(r->idempotency_key) - 1);
     uint8_t hash[32];
     unsigned n = 0;
@@ -90,12 +90,12 @@ static void put_idempotency(struct exchange *x, struct hold_request *r)
 static void put_what_is_shown(struct exchange *x, struct hold_request *r)
 {
     const struct match_policy *p = &x->function->mask_audit;
-    const struct http_field *type = http_field(&x->head, HTTP_F_CONTENT_TYPE);
+    const struct http_field *type = http_field(x->head, HTTP_F_CONTENT_TYPE);
     struct match_found ignored = {0};
     struct span body;
 
     put_text(r->target, sizeof(r->target),
-             record_masked(x->w, x->gen, p, MATCH_FORM, x->head.target, sizeof(r->target) - 1,
+             record_masked(x->w, x->gen, p, MATCH_FORM, x->head->target, sizeof(r->target) - 1,
                            &ignored));
     body = record_masked(x->w, x->gen, p, record_syntax(x->body_type),
                          span_of(x->body, x->body_len), HOLD_BODY_MAX, &ignored);
@@ -119,7 +119,7 @@ static bool fill_request(struct exchange *x, struct hold_request *r)
     put_text(r->caller, sizeof(r->caller), x->who.id);
     put_text(r->connection, sizeof(r->connection), x->connection->name);
     put_text(r->function, sizeof(r->function), x->function->name);
-    put_text(r->method, sizeof(r->method), x->head.method);
+    put_text(r->method, sizeof(r->method), x->head->method);
     put_text(r->rule_name, sizeof(r->rule_name), rule->name);
     put_text(r->message, sizeof(r->message), rule->message);
     put_idempotency(x, r);

@@ -16,7 +16,7 @@ static uint64_t host_hash(struct span name, uint16_t port, const uint8_t *id)
 
 bool pool_new(struct call_worker *w)
 {
-    TAILQ_INIT(&w->idle);
+    TAILQ_INIT(&w->pooled);
     TAILQ_INIT(&w->unused_hosts);
     w->hosts = calloc(POOL_HOSTS, sizeof(*w->hosts));
     w->host_buckets = calloc(POOL_HOSTS, sizeof(*w->host_buckets));
@@ -136,7 +136,7 @@ static uint64_t keep_for(const struct vendor *v)
 void pool_remove(struct vendor *v)
 {
     TAILQ_REMOVE(&v->host->idle, v, idle);
-    TAILQ_REMOVE(&v->w->idle, v, aged);
+    TAILQ_REMOVE(&v->w->pooled, v, aged);
     v->host->nidle--;
 }
 
@@ -147,7 +147,7 @@ bool pool_put(struct vendor *v)
     if (w->draining || !v->host || v->host->nidle >= w->c.limits.max_idle_a_host)
         return false;
     TAILQ_INSERT_HEAD(&v->host->idle, v, idle);
-    TAILQ_INSERT_HEAD(&w->idle, v, aged);
+    TAILQ_INSERT_HEAD(&w->pooled, v, aged);
     v->host->nidle++;
     v->idle_us = w->now_us;
     wheel_start(w->wheel, &v->timer, w->now_us + keep_for(v));
@@ -173,7 +173,7 @@ struct vendor *pool_take(struct pool_host *h)
 
 bool pool_evict(struct call_worker *w)
 {
-    struct vendor *v = TAILQ_LAST(&w->idle, vendor_queue);
+    struct vendor *v = TAILQ_LAST(&w->pooled, vendor_queue);
 
     if (!v)
         return false;
@@ -186,6 +186,6 @@ void pool_drain(struct call_worker *w)
 {
     struct vendor *v;
 
-    while ((v = TAILQ_FIRST(&w->idle)))
+    while ((v = TAILQ_FIRST(&w->pooled)))
         vendor_close(v);
 }

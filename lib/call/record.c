@@ -95,17 +95,17 @@ static void put_connection(struct audit_event *e, const struct exchange *x)
 
 static void put_request(struct audit_event *e, struct exchange *x, const struct match_policy *p)
 {
-    const struct http_field *type = http_field(&x->head, HTTP_F_CONTENT_TYPE);
+    const struct http_field *type = http_field(x->head, HTTP_F_CONTENT_TYPE);
     struct match_found *found = &x->found_request;
 
     if (x->connection)
         audit_text(e, AUDIT_F_CONNECTION, x->connection->name);
     if (x->function)
         audit_text(e, AUDIT_F_FUNCTION, x->function->name);
-    put_some(e, AUDIT_F_METHOD, x->head.method);
-    put_some(e, AUDIT_F_HOST, x->head.host);
+    put_some(e, AUDIT_F_METHOD, x->head->method);
+    put_some(e, AUDIT_F_HOST, x->head->host);
     put_some(e, AUDIT_F_TARGET,
-             record_masked(x->w, x->gen, p, MATCH_FORM, x->head.target, TARGET_CAP, found));
+             record_masked(x->w, x->gen, p, MATCH_FORM, x->head->target, TARGET_CAP, found));
     if (type)
         put_some(e, AUDIT_F_CONTENT_TYPE,
                  record_masked(x->w, x->gen, p, MATCH_PLAIN, type->value, 256, found));

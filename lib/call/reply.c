@@ -100,7 +100,7 @@ static void write_framing(struct exchange *x, const struct http_head *h, struct 
         break;
     case HTTP_BODY_CHUNKED:
     case HTTP_BODY_UNTIL_CLOSE:
-        x->chunk_out = x->head.minor >= 1;
+        x->chunk_out = x->head->minor >= 1;
         if (x->chunk_out)
             outbuf_lit(o, "Transfer-Encoding: chunked\r\n");
         else
@@ -113,9 +113,9 @@ static void write_persistence(struct exchange *x, struct outbuf *o)
 {
     if (!x->upload_done || x->w->draining)
         x->close_caller = true;
-    if (x->close_caller || !x->head.keep_alive)
+    if (x->close_caller || !x->head->keep_alive)
         outbuf_lit(o, "Connection: close\r\n");
-    else if (x->head.minor == 0)
+    else if (x->head->minor == 0)
         outbuf_lit(o, "Connection: keep-alive\r\n");
 }
 
@@ -205,7 +205,7 @@ static enum step interim(struct exchange *x, const struct http_head *h, size_t u
 
     if (++x->interims > INTERIMS_MAX)
         return unusable(x, CALL_vendor_bad_answer, "too_many_interim_answers");
-    if (h->status == 100 || x->head.minor == 0)
+    if (h->status == 100 || x->head->minor == 0)
         return STEP_ON;
     if (!mask_head(x, v->in + v->in_pos - used, used))
         return unusable(x, CALL_internal, NULL);
@@ -262,7 +262,7 @@ static enum step head_complete(struct exchange *x, size_t used)
 static enum step parse_head(struct exchange *x)
 {
     struct vendor *v = x->vendor;
-    bool to_head = span_eq(x->head.method, SPAN_LIT("HEAD"));
+    bool to_head = span_eq(x->head->method, SPAN_LIT("HEAD"));
 
     while (v->in_pos < v->in_len && !x->head_out) {
         struct span in = span_of(v->in + v->in_pos, v->in_len - v->in_pos);
@@ -289,6 +289,27 @@ static enum step parse_head(struct exchange *x)
 
 /* ----------------------------------------------------------------------- the body */
 
+/* Most answers are small: a stream that says little costs little. */
+static bool capture_grow(struct exchange *x, size_t want)
+{
+    struct buddy *memory = x->w->memory;
+    size_t cap = want * 2;
+    char *p;
+
+    if (want <= x->capture_cap)
+        return true;
+    p = buddy_alloc(memory, cap);
+    if (!p)
+        return false;
+    if (x->capture) {
+        memcpy(p, x->capture, x->capture_len);
+        buddy_free(memory, x->capture);
+    }
+    x->capture = p;
+    x->capture_cap = buddy_size(memory, p);
+    return true;
+}
+
 static void took(struct exchange *x, const char *p, size_t n)
 {
     uint64_t cap = x->connection->capture;
@@ -299,11 +320,11 @@ static void took(struct exchange *x, const char *p, size_t n)
     counter_add(&x->w->counters.bytes_down, n);
     if (cap == 0)
         return;
-    if (!x->capture && !(x->capture = buddy_alloc(x->w->memory, cap + CAPTURE_SLACK)))
-        return;
     room = cap + CAPTURE_SLACK - x->capture_len;
     if (n > room)
         n = room;
+    if (n == 0 || !capture_grow(x, x->capture_len + n))
+        return;
     memcpy(x->capture + x->capture_len, p, n);
     x->capture_len += n;
 }
@@ -443,7 +464,7 @@ static enum step read_framed(struct exchange *x, enum tls_result *r)
 
     if (v->in_pos == v->in_len) /* interim answers do not pile up */
         v->in_pos = v->in_len = 0;
-    if (!in_reserve(x->w, &v->in, &v->in_cap, v->in_len, v->in_len + READ_LEAST))
+    if (!in_reserve(x->w, &v->in, &v->in_cap, v->in_len, v->in_len + READ_LEAST, IN_BLOCK))
         return unusable(x, CALL_busy, NULL);
     *r = tls_read(v->leg.tls, v->in + v->in_len, v->in_cap - v->in_len, &got);
     if (*r != TLS_OK)
@@ -472,7 +493,7 @@ static enum step fill(struct exchange *x)
         return vendor_ended(x, r);
     if (s != STEP_ON || x->state != X_FORWARD)
         return s;
-    exchange_timer(x, x->w->c.limits.answer_us);
+    exchange_vendor_moved(x);
     if (x->head_out)
         return STEP_ON;
     s = parse_head(x);
@@ -497,6 +518,8 @@ static enum step fill_all(struct exchange *x)
     while (!x->head_out || !x->answer.done) {
         enum step s;
 
+        if (x->head_out && !outq_open(q, x->w->memory, OUT_BLOCK))
+            return unusable(x, CALL_busy, NULL);
         if (q->p) {
             outq_compact(q, READ_LEAST + TAIL + MATCH_LOOKBACK);
             if (outq_room(q) < READ_LEAST + TAIL)

@@ -11,11 +11,11 @@ enum { ROOM_LEAST = 4096 };
 bool tunnel_allowed(struct exchange *x)
 {
     const struct rules_connection *c = x->connection;
-    const struct http_field *f = http_field(&x->head, HTTP_F_UPGRADE);
+    const struct http_field *f = http_field(x->head, HTTP_F_UPGRADE);
 
-    if (http_field_count(&x->head, HTTP_F_UPGRADE) != 1 ||
-        !span_eq(x->head.method, SPAN_LIT("GET")) || x->head.framing == HTTP_BODY_CHUNKED ||
-        x->head.content_length)
+    if (http_field_count(x->head, HTTP_F_UPGRADE) != 1 ||
+        !span_eq(x->head->method, SPAN_LIT("GET")) || x->head->framing == HTTP_BODY_CHUNKED ||
+        x->head->content_length)
         return false;
     for (unsigned i = 0; i < c->nupgrade; i++)
         if (span_ieq(f->value, c->upgrade[i])) {
@@ -240,7 +240,7 @@ void tunnel_begin(struct exchange *x)
 {
     struct caller *c = x->caller;
 
-    memset(&x->head, 0, offsetof(struct http_head, fields));
+    memset(x->head, 0, offsetof(struct http_head, fields));
     if (c->in_pos == c->in_len)
         caller_drop_input(c);
     x->upgraded = true;

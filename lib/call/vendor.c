@@ -207,6 +207,7 @@ static void on_timer(struct wheel_timer *t, uint64_t now_us)
         vendor_close(v);
     } else {
         counter_inc(&v->w->counters.timeouts);
+        counter_inc(&v->w->counters.slow_vendor_connect);
         setup_failed(v, CALL_vendor_unreachable, NULL, "the vendor does not answer");
     }
 }
@@ -270,6 +271,7 @@ static void busy_closed(struct vendor *v)
 
 void vendor_event(struct vendor *v, unsigned events)
 {
+    v->w->others++;
     if (events & TCP_EV_CLOSED)
         v->over = true;
     switch (v->state) {

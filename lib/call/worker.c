@@ -9,12 +9,19 @@ void call_limits_defaults(struct call_limits *l)
 {
     *l = (struct call_limits){
         .max_callers = 16384,
+        .max_callers_an_address = 4096,
+        .max_handshakes = 4096,
+        .max_handshakes_an_address = 1024,
+        .handshake_share = 10,
         .max_vendors = 4096,
         .max_idle_a_host = 64,
         .memory = (size_t)512 << 20,
         .handshake_us = 10 * US_IN_S,
         .head_us = 20 * US_IN_S,
         .body_us = 30 * US_IN_S,
+        .body_rate = 500,
+        .read_us = 30 * US_IN_S,
+        .read_rate = 500,
         .idle_us = 75 * US_IN_S,
         .connect_us = 10 * US_IN_S,
         .answer_us = 120 * US_IN_S,
@@ -54,7 +61,8 @@ static bool make_slabs(struct call_worker *w)
     w->callers = calloc(l->max_callers, sizeof(*w->callers));
     w->vendors = calloc(l->max_vendors, sizeof(*w->vendors));
     w->scratch = malloc(CAPTURE_MAX + CAPTURE_SLACK);
-    if (!w->callers || !w->vendors || !w->scratch || !pool_new(w))
+    w->peers = peers_new(l->max_callers);
+    if (!w->callers || !w->vendors || !w->scratch || !w->peers || !pool_new(w))
         return false;
     for (unsigned i = l->max_callers; i-- > 0;)
         LIST_INSERT_HEAD(&w->free_callers, &w->callers[i], link);
@@ -105,13 +113,17 @@ struct call_worker *call_worker_new(const struct call_config *c, uint64_t now_us
         return NULL;
     memset(w, 0, sizeof(*w));
     w->c = *c;
-    w->now_us = w->ticked_us = now_us;
+    w->now_us = w->ticked_us = w->turns_at_us = now_us;
     w->next_number = 1;
     LIST_INIT(&w->free_callers);
     LIST_INIT(&w->live_callers);
     LIST_INIT(&w->free_vendors);
     LIST_INIT(&w->live_vendors);
     SLIST_INIT(&w->free_exchanges);
+    TAILQ_INIT(&w->half_open);
+    TAILQ_INIT(&w->idle);
+    TAILQ_INIT(&w->turns);
+    w->no_head.keep_alive = true;
     LIST_INIT(&w->calls);
     TAILQ_INIT(&w->parked);
     w->region_size = c->limits.memory & ~((size_t)(2 << 20) - 1);
@@ -169,6 +181,7 @@ void call_worker_delete(struct call_worker *w)
         munmap(w->region, w->region_size);
     for (unsigned i = 0; i < w->nhold_blocks; i++)
         free(w->hold_blocks[i]);
+    peers_delete(w->peers);
     free(w->callers);
     free(w->vendors);
     pool_delete(w);
@@ -207,14 +220,18 @@ static void pin(struct exchange *x, uint32_t by, memory_order order)
 struct exchange *exchange_new(struct call_worker *w)
 {
     struct exchange *x = SLIST_FIRST(&w->free_exchanges);
+    struct http_head *head = buddy_alloc(w->memory, sizeof(*head));
 
-    if (x)
+    if (head && x)
         SLIST_REMOVE_HEAD(&w->free_exchanges, free);
-    else if (!(x = exchange_make()))
+    else if (!head || !(x = exchange_make())) {
+        buddy_free(w->memory, head);
         return NULL;
+    }
     memset((char *)x + offsetof(struct exchange, caller), 0,
-           offsetof(struct exchange, head) - offsetof(struct exchange, caller));
+           sizeof(*x) - offsetof(struct exchange, caller));
     x->w = w;
+    x->head = head;
     x->gen = w->gen;
     x->generation_number = w->gen->number;
     pin(x, 1, memory_order_relaxed);
@@ -227,19 +244,22 @@ void exchange_recycle(struct exchange *x)
     struct call_worker *w = x->w;
 
     LIST_REMOVE(x, link);
+    if (x->head != &w->no_head)
+        buddy_free(w->memory, x->head);
     pin(x, (uint32_t)-1, memory_order_release);
     SLIST_INSERT_HEAD(&w->free_exchanges, x, free);
 }
 
-bool in_reserve(struct call_worker *w, char **in, size_t *cap, size_t len, size_t want)
+bool in_reserve(struct call_worker *w, char **in, size_t *cap, size_t len, size_t want,
+                size_t first)
 {
     size_t need = len + want;
     char *p;
 
     if (*in && need <= *cap)
         return true;
-    if (need < IN_BLOCK)
-        need = IN_BLOCK;
+    if (need < first)
+        need = first;
     p = buddy_alloc(w->memory, need);
     if (!p)
         return false;
@@ -315,6 +335,7 @@ unsigned call_poll(struct call_worker *w, uint64_t now_us, uint64_t wall_ns)
         n += resume_parked(w);
     n += held_poll(w);
     n += (unsigned)wheel_advance(w->wheel, now_us);
+    n += admit_turns(w);
     if (now_us - w->ticked_us >= US_IN_S) {
         w->ticked_us = now_us;
         tls_tick(w->tls, now_us);
@@ -324,7 +345,7 @@ unsigned call_poll(struct call_worker *w, uint64_t now_us, uint64_t wall_ns)
 
 uint64_t call_next(const struct call_worker *w, uint64_t now_us)
 {
-    return TAILQ_EMPTY(&w->parked) ? wheel_next(w->wheel) : now_us;
+    return TAILQ_EMPTY(&w->parked) && !admit_waiting(w) ? wheel_next(w->wheel) : now_us;
 }
 
 /* Nobody will hear of an approval any more, and an upgraded connection has no end of its own. */
