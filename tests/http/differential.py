@@ -2,6 +2,7 @@
 """Holds nginx and HAProxy beside the codec: what it accepts they must understand as the same messages.
 
 usage: differential.py [--build DIR] [--seed N] [--count N]
+       differential.py --backend ADDRESS:PORT     the backend alone
 
 Each variant (variants.py) is read by the codec (understood.c). What it would send on goes to both
 servers over loopback, with a backend behind them that tells what it got: as many messages, each
@@ -110,6 +111,12 @@ async def backend(reader, writer):
         pass
     finally:
         writer.close()
+
+
+async def serve_backend(address, port):
+    OWN.add("authorization")  # the appliance's credential: it would be masked in what we tell
+    server = await asyncio.start_server(backend, address, int(port), limit=1 << 20)
+    await server.serve_forever()
 
 
 # ----------------------------------------------------------------------------- the servers
@@ -379,7 +386,10 @@ def main():
     p.add_argument("--build", default=os.path.join(os.path.dirname(os.path.dirname(HERE)), "build"))
     p.add_argument("--seed", type=int, default=0x7e57)
     p.add_argument("--count", type=int, default=4000)
+    p.add_argument("--backend")
     args = p.parse_args()
+    if args.backend:
+        asyncio.run(serve_backend(*args.backend.rsplit(":", 1)))
     sys.exit(1 if run(args.build, args.seed, args.count) else 0)
 
 

@@ -39,8 +39,10 @@ TRAILERS = [""] * 12 + ["X-T: v\r\n", "A: b\r\nC: d\r\n", "Content-Length: 5\r\n
 
 
 class Maker:
-    def __init__(self, seed):
-        self.dice = random.Random(seed)
+    """`prefix` stands before each path, `fields` in each head."""
+
+    def __init__(self, seed, host=HOST, prefix="", fields=()):
+        self.dice, self.host, self.prefix, self.fields = random.Random(seed), host, prefix, list(fields)
 
     def odd(self, chance):
         return self.dice.random() < chance
@@ -54,16 +56,16 @@ class Maker:
             c.upper() if self.odd(0.5) else c.lower() for c in text)
 
     def target(self):
-        path = "".join("/" + self.pick(SEGMENTS, ODD_SEGMENTS, 0.06) for _ in range(self.dice.randrange(1, 5)))
+        path = self.prefix + "".join("/" + self.pick(SEGMENTS, ODD_SEGMENTS, 0.06) for _ in range(self.dice.randrange(1, 5)))
         if self.odd(0.3):
             path += "/"
         if self.odd(0.4):
             path += "?" + self.pick(QUERIES, ODD_QUERIES, 0.05)
         if self.odd(0.03):
-            path = self.dice.choice(["https://", "http://", "HTTPS://", "//", ""]) + HOST + \
+            path = self.dice.choice(["https://", "http://", "HTTPS://", "//", ""]) + self.host + \
                 self.dice.choice(["", ":443", ":80", "."]) + path
         if self.odd(0.01):
-            path = self.dice.choice(["*", HOST + ":443", "", " /", path + " "])
+            path = self.dice.choice(["*", self.host + ":443", "", " /", path + " "])
         return path
 
     def chunks(self, body):
@@ -111,15 +113,15 @@ class Maker:
         dice = self.dice
         method = self.pick(METHODS, ODD_METHODS, 0.04)
         framing, body = self.framing(method)
-        fields = [("Host", HOST if not self.odd(0.05) else dice.choice(
-            [HOST + ":443", HOST.upper(), HOST + ".", "", HOST + ":", "a b", HOST + "/", "u@" + HOST, "[::1]", "127.0.0.1"]))]
+        fields = [("Host", self.host if not self.odd(0.05) else dice.choice(
+            [self.host + ":443", self.host.upper(), self.host + ".", "", self.host + ":", "a b", self.host + "/", "u@" + self.host, "[::1]", "127.0.0.1"]))]
         for _ in range(dice.randrange(4)):
             fields.append((self.pick(NAMES, ODD_NAMES, 0.08), self.pick(VALUES, ODD_VALUES, 0.04)))
-        for f in framing:
+        for f in framing + self.fields:
             fields.insert(dice.randrange(len(fields) + 1), f)
         if self.odd(0.02):
             fields.insert(dice.randrange(len(fields) + 1), dice.choice(
-                [("Host", HOST), ("Connection", "close"), ("Connection", "x-a, x-b"), ("Connection", "content-length")]))
+                [("Host", self.host), ("Connection", "close"), ("Connection", "x-a, x-b"), ("Connection", "content-length")]))
         space = " " if not self.odd(0.01) else dice.choice(["  ", "\t", "\x0c"])
         start = f"{method}{space}{self.target()} {dice.choice(VERSIONS)}" + \
             (dice.choice(ENDS) if self.odd(0.05) else "\r\n")
@@ -137,8 +139,8 @@ class Maker:
         return text[:at] + (byte if how < 2 else b"") + text[at + (how > 0):]
 
 
-def variants(seed, count):
+def variants(seed, count, **made_for):
     """One to three requests in a row, each time."""
-    maker = Maker(seed)
+    maker = Maker(seed, **made_for)
     for _ in range(count):
         yield b"".join(maker.request() for _ in range(maker.dice.choice([1, 1, 1, 2, 3])))
