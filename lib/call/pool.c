@@ -90,7 +90,8 @@ void pool_leave(struct vendor *v)
 /* ------------------------------------------------------------- how long to wait */
 
 /* Three quarters of what the vendor was seen to wait: what is on its way when it closes, and the
- * difference of two clocks, must fit the rest. Who closes almost at once does not do so for idleness.
+ * difference of two clocks, must fit the rest. Who closes almost at once does not do so for
+ * idleness.
  */
 void pool_learn(const struct vendor *v)
 {
