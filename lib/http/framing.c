@@ -3,11 +3,14 @@
 #include "http_internal.h"
 
 /* Fields of a request which say one thing; the first and the last of two could be read by two
- * readers. Those of framing have causes of their own. */
+ * readers. Those of framing have causes of their own. If-Match and If-None-Match are lists, which
+ * some servers take in one line only. */
 #define SINGLE_FIELDS                                                                              \
-    (HTTP_BIT(AUTHORIZATION) | HTTP_BIT(CONTENT_TYPE) | HTTP_BIT(DATE) |                           \
-     HTTP_BIT(IDEMPOTENCY_KEY) | HTTP_BIT(IF_RANGE) | HTTP_BIT(PROXY_AUTHORIZATION) |              \
-     HTTP_BIT(RANGE) | HTTP_BIT(TURNPIKE_TOKEN) | HTTP_BIT(USER_AGENT) | HTTP_BIT(X_API_KEY))
+    (HTTP_BIT(AUTHORIZATION) | HTTP_BIT(CONTENT_RANGE) | HTTP_BIT(CONTENT_TYPE) | HTTP_BIT(DATE) | \
+     HTTP_BIT(IDEMPOTENCY_KEY) | HTTP_BIT(IF_MATCH) | HTTP_BIT(IF_MODIFIED_SINCE) |                \
+     HTTP_BIT(IF_NONE_MATCH) | HTTP_BIT(IF_RANGE) | HTTP_BIT(IF_UNMODIFIED_SINCE) |                \
+     HTTP_BIT(PROXY_AUTHORIZATION) | HTTP_BIT(RANGE) | HTTP_BIT(REFERER) |                         \
+     HTTP_BIT(TURNPIKE_TOKEN) | HTTP_BIT(USER_AGENT) | HTTP_BIT(X_API_KEY))
 
 /* Digits only, without leading zeros (some read those as octal), within 63 bits (some count in
  * signed integers). */

@@ -87,12 +87,13 @@ static bool parse_version(struct span s, unsigned *minor)
     return true;
 }
 
-/* Methods are case-sensitive, and all registered ones are in upper case. A server that takes "post"
- * for POST would do what no rule for POST has seen. */
+/* Methods are case-sensitive, and all registered ones are of upper-case letters and "-". A server
+ * that takes "post" for POST would do what no rule for POST has seen; of other tokens ("P*T") some
+ * take each and some none. */
 static bool is_method(struct span s)
 {
     for (size_t i = 0; i < s.n; i++)
-        if (!http_is(s.p[i], HTTP_C_TOKEN) || http_is(s.p[i], HTTP_C_LOWER))
+        if (!(s.p[i] >= 'A' && s.p[i] <= 'Z') && s.p[i] != '-' && s.p[i] != '_')
             return false;
     return s.n > 0;
 }

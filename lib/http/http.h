@@ -18,7 +18,7 @@
 #define HTTP_ERRORS(X)                                                                             \
     X(NONE, "")                                                                                    \
     X(BAD_START_LINE, "the start line is malformed")                                               \
-    X(BAD_METHOD, "the method is not a token in upper case")                                       \
+    X(BAD_METHOD, "the method is not made of upper-case letters")                                  \
     X(BAD_VERSION, "the HTTP version is not 1.0 or 1.1")                                           \
     X(LINE_TOO_LONG, "the request line is over 16 KiB")                                            \
     X(BAD_TARGET, "the request target is malformed")                                               \
@@ -65,19 +65,25 @@ const char *http_error_text(enum http_error e);
     X(CONNECTION, "connection")                                                                    \
     X(CONTENT_ENCODING, "content-encoding")                                                        \
     X(CONTENT_LENGTH, "content-length")                                                            \
+    X(CONTENT_RANGE, "content-range")                                                              \
     X(CONTENT_TYPE, "content-type")                                                                \
     X(COOKIE, "cookie")                                                                            \
     X(DATE, "date")                                                                                \
     X(EXPECT, "expect")                                                                            \
     X(HOST, "host")                                                                                \
     X(IDEMPOTENCY_KEY, "idempotency-key")                                                          \
+    X(IF_MATCH, "if-match")                                                                        \
+    X(IF_MODIFIED_SINCE, "if-modified-since")                                                      \
+    X(IF_NONE_MATCH, "if-none-match")                                                              \
     X(IF_RANGE, "if-range")                                                                        \
+    X(IF_UNMODIFIED_SINCE, "if-unmodified-since")                                                  \
     X(KEEP_ALIVE, "keep-alive")                                                                    \
     X(PREFER, "prefer")                                                                            \
     X(PROXY_AUTHENTICATE, "proxy-authenticate")                                                    \
     X(PROXY_AUTHORIZATION, "proxy-authorization")                                                  \
     X(PROXY_CONNECTION, "proxy-connection")                                                        \
     X(RANGE, "range")                                                                              \
+    X(REFERER, "referer")                                                                          \
     X(SET_COOKIE, "set-cookie")                                                                    \
     X(TE, "te")                                                                                    \
     X(TRAILER, "trailer")                                                                          \

@@ -7,7 +7,6 @@
 /* Character classes (RFC 9110 5.6.2, RFC 3986 2 and 3.3). */
 enum {
     HTTP_C_TOKEN = 1,      /* tchar */
-    HTTP_C_LOWER = 2,      /* a to z */
     HTTP_C_UNRESERVED = 4, /* needs no escape anywhere */
     HTTP_C_PATH = 8,       /* stands for itself in a path; "/" too, but not "%" and not ";" */
     HTTP_C_QUERY = 16,     /* stands for itself in a query, as clients send it; not "%" */

@@ -10,7 +10,7 @@
 const unsigned char http_class[256] = {
     ['0' ... '9'] = T | P | Q | U | H,
     ['A' ... 'Z'] = T | P | Q | U | H,
-    ['a' ... 'z'] = T | P | Q | U | H | HTTP_C_LOWER,
+    ['a' ... 'z'] = T | P | Q | U | H,
     ['-'] = T | P | Q | U | H,
     ['_'] = T | P | Q | U | H,
     ['.'] = T | P | Q | U,

@@ -2,6 +2,7 @@
 """Holds nginx and HAProxy beside the codec: what it accepts they must understand as the same messages.
 
 usage: differential.py [--build DIR] [--seed N] [--count N]
+       differential.py --backend ADDRESS:PORT     the backend alone
 
 Each variant (variants.py) is read by the codec (understood.c). What it would send on goes to both
 servers over loopback, with a backend behind them that tells what it got: as many messages, each
@@ -103,13 +104,19 @@ async def backend(reader, writer):
                 body = await reader.readexactly(int(own.get(b"content-length", b"0")))
             echo = {"method": method.decode("latin-1"), "target": target.decode("latin-1"), "fields": by_name(pairs),
                     "body": hashlib.sha256(body).hexdigest(), "host": own.get(b"host", b"").decode("latin-1"),
-                    "path": own.get(b"x-decoded-path", b"").decode("latin-1")}
+                    "path": own.get(b"x-decoded-path", b"").decode("latin-1")[1:-1]}
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Echo: " +
                          base64.b64encode(json.dumps(echo).encode()) + b"\r\n\r\n")
-    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError, ValueError):
+    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, asyncio.CancelledError, ConnectionError, ValueError):
         pass
     finally:
         writer.close()
+
+
+async def serve_backend(address, port):
+    OWN.add("authorization")  # the appliance's credential: it would be masked in what we tell
+    server = await asyncio.start_server(backend, address, int(port), limit=1 << 20)
+    await server.serve_forever()
 
 
 # ----------------------------------------------------------------------------- the servers
@@ -128,7 +135,7 @@ http {{
     {tls}
     location / {{
       proxy_pass http://echo; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $http_host;
-      proxy_set_header X-Decoded-Path $uri; proxy_buffer_size 256k; proxy_buffers 8 256k; proxy_busy_buffers_size 512k;
+      proxy_set_header X-Decoded-Path "<$uri>"; proxy_buffer_size 256k; proxy_buffers 8 256k; proxy_busy_buffers_size 512k;
       proxy_ignore_client_abort on; proxy_read_timeout 5s;
     }}
   }}
@@ -259,6 +266,10 @@ def raw_difference(messages, got, paths):
     return None
 
 
+END = b"GET /end HTTP/1.1\r\nHost: vendor.example\r\nConnection: close\r\n\r\n"
+END_MESSAGE = Message("GET", "/end", b"/end", {}, hashlib.sha256(b"").hexdigest(), END)
+
+
 class Raw:
     """Sends variants as they came, on a connection each. Where the server takes all of it, it must have
     read what we have read."""
@@ -267,12 +278,13 @@ class Raw:
         self.name, self.port, self.report, self.taken = name, port, report, taken
 
     async def run(self, work):
-        for _, (text, messages) in work:
+        for _, (text, messages, end) in work:
             reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=1 << 20)
-            writer.write(text)
-            writer.write_eof()
+            writer.write(text + END)
+            if end == "none":
+                messages = messages + [END_MESSAGE]
             got, refused = [], False
-            while len(got) <= len(messages):
+            while True:
                 to_head = len(got) < len(messages) and messages[len(got)].method == "HEAD"
                 one = await asyncio.wait_for(answer(reader, to_head), 20)
                 if one is None:
@@ -331,10 +343,10 @@ async def compare(work, directory, report):
             port = free_port()
             processes.append(subprocess.Popen(command(directory, f"127.0.0.1:{port}", at)))
             await answering(port, processes[-1])
-            whole = [w for w in work if w[1][2]]
+            whole = [w for w in work if w[1][2] in ("none", "closed")]
             for lane in range(4):
                 lanes.append(Lane(name, port, report).run([(n, w[:2]) for n, w in work[lane::4]]))
-                lanes.append(Raw(name, port, report, taken).run([(n, w[:2]) for n, w in whole[lane::4]]))
+                lanes.append(Raw(name, port, report, taken).run(whole[lane::4]))
         await asyncio.gather(*lanes)
     finally:
         for p in processes:
@@ -353,17 +365,17 @@ def run(build, seed, count):
         causes[end] += 1
         messages += len(found)
         if found:
-            work.append((n, (text, found, end == "none")))
+            work.append((n, (text, found, end)))
     report, directory = Report(), tempfile.mkdtemp(prefix="http-differential-")
     try:
         taken = asyncio.run(compare(work, directory, report))
     finally:
         shutil.rmtree(directory, ignore_errors=True)
-    whole = sum(1 for w in work if w[1][2])
+    whole = sum(1 for w in work if w[1][2] in ("none", "closed"))
     print(f"seed {seed}: {count} variants, {messages} messages accepted (in {len(work)} variants, {whole} of them "
           f"accepted whole), sent on to nginx and HAProxy; as they came, nginx took {taken['nginx']} and HAProxy "
           f"{taken['haproxy']} of {whole}; {report.found} differences; {time.time() - began:.1f} s")
-    print("refused:", ", ".join(f"{c} {n}" for c, n in causes.most_common() if c != "none"))
+    print("refused:", ", ".join(f"{c} {n}" for c, n in causes.most_common() if c not in ("none", "closed")))
     for kind, n in report.kinds.most_common(12):
         print(n, *kind)
     return report.found
@@ -374,7 +386,10 @@ def main():
     p.add_argument("--build", default=os.path.join(os.path.dirname(os.path.dirname(HERE)), "build"))
     p.add_argument("--seed", type=int, default=0x7e57)
     p.add_argument("--count", type=int, default=4000)
+    p.add_argument("--backend")
     args = p.parse_args()
+    if args.backend:
+        asyncio.run(serve_backend(*args.backend.rsplit(":", 1)))
     sys.exit(1 if run(args.build, args.seed, args.count) else 0)
 
 

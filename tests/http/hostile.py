@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """Reads hostile.txt, the table of hostile messages. As a program it writes the fuzzer's seeds.
 
-usage: hostile.py DIRECTORY    one file a message, as fuzz_http takes them: side, cuts, bytes
+usage: hostile.py DIRECTORY    a file for each cause and kind, and valid messages to start from, as
+                               fuzz_http takes them: side (0 request, 1 answer to HEAD, 2 answer), cuts, bytes
 """
 import collections
 import os
@@ -57,15 +58,31 @@ def whole(row):
     return before + row.bytes + after
 
 
+VALID = {
+    "get": (0, b"GET /v1/a/../b?x=%7e HTTP/1.1\r\nHost: a.example:443\r\nConnection: x-hop\r\nX-Hop: 1\r\n\r\n"),
+    "absolute": (0, b"GET https://a.example/%c3%a4 HTTP/1.1\r\nHost: a.example\r\n\r\n"),
+    "length": (0, b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\nhelloGET"),
+    "chunks": (0, b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+                  b"5;a=b\r\nhello\r\n0\r\nX-T: v\r\n\r\n"),
+    "upgrade": (0, b"GET /x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"),
+    "to-head": (1, b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"),
+    "answer": (2, b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nKeep-Alive: timeout=5\r\n\r\nhello"),
+    "interim": (2, b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n"),
+    "until-close": (2, b"HTTP/1.0 200 OK\r\n\r\nbye"),
+}
+
+
 def main():
     directory = sys.argv[1]
     os.makedirs(directory, exist_ok=True)
+    seeds = {name: bytes([side, 0]) + text for name, (side, text) in VALID.items()}
     for row in rows():
-        text = whole(row)
-        if len(text) <= 2000:
+        if len(whole(row)) <= 1000:
             side = 2 if row.kind.startswith("answer") else 0
-            with open(os.path.join(directory, f"{row.line:03}-{row.cause}"), "wb") as f:
-                f.write(bytes([side, row.line & 255]) + text)
+            seeds.setdefault(f"{row.cause}-{row.kind}", bytes([side, row.line & 255]) + whole(row))
+    for name, text in seeds.items():
+        with open(os.path.join(directory, name), "wb") as f:
+            f.write(text)
 
 
 if __name__ == "__main__":

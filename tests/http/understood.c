@@ -7,7 +7,8 @@
  *     end CAUSE
  * All but METHOD and CAUSE are in hex, "-" where empty; QUERY is "." where there is no "?". SENT is
  * the message as it is written on: its body in one piece or, every second time, in chunks. CAUSE
- * is "none" at an input's end, "more" where the last message is not whole. */
+ * is "none" at an input's end, "more" where the last message is not whole, "closed" where a message
+ * is the connection's last one. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -132,7 +133,7 @@ static const char *messages(struct span in, unsigned long *number)
             return st == HTTP_BAD ? http_error_name(why) : "more";
         print_message(&h, outbuf_span(&o), (*number)++ & 1);
         if (!h.keep_alive)
-            break;
+            return "closed";
     }
     return "none";
 }

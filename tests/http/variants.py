@@ -5,7 +5,7 @@ import random
 HOST = "vendor.example"
 METHODS = ["GET"] * 4 + ["POST"] * 4 + ["PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "QUERY"]
 ODD_METHODS = ["get", "M-SEARCH", "G!T", "X_Y", "GET1", "'X'", "POST\t", "PO ST", "A|B", "~", "P*T", "BASELINE-CONTROL"]
-VERSIONS = ["HTTP/1.1"] * 30 + ["HTTP/1.0", "HTTP/1.2", "HTTP/1.1 ", "http/1.1", "HTTP/2.0", "HTTP/01.1"]
+VERSIONS = ["HTTP/1.1"] * 120 + ["HTTP/1.0"] * 6 + ["HTTP/1.2", "HTTP/1.1 ", "http/1.1", "HTTP/2.0", "HTTP/01.1"]
 SEGMENTS = ["a", "v1", "charges", "ch_1", "x.y", "a:b", "a@b", "a,b", "a=b", "a+b", "~u", "a(b)", "a!b$c&d'e*f", "%41",
             "%2e", "%7E", "%20", "%3A", "%c3%a4", "%C3%A4", "%e2%82%ac", "%F0%9F%98%80", "%3d", "%2B", "%40", "%25",
             "%26", "%23", "%3F", "...", "a..", ".a", "%22", "%7c", "%5B"]
@@ -15,7 +15,8 @@ QUERIES = ["", "a=b", "a=b&c=d", "x=%7e", "x=%2F..%2f", "?", "a=[1]", "a={b}", "
            "a=%25", "a^b`c", "a\\b", "%5e"]
 ODD_QUERIES = ["%", "%zz", "%00", "#x", "\xe4", "a b", "%ff", "a\tb", 'a="b"', "<>"]
 NAMES = ["X-A", "x-b", "Accept", "COOKIE", "Cache-Control", "X_Under", "Stripe-Version", "X.Y", "If-Match", "Forwarded",
-         "Accept-Language", "Origin", "X-Forwarded-For", "Content-Type", "Content-Language", "User-Agent", "Via", "From"]
+         "Accept-Language", "Origin", "X-Forwarded-For", "Content-Type", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since",
+         "If-Range", "Range", "Referer", "Content-Range", "Content-Encoding", "Accept-Encoding", "Authorization", "Pragma", "Content-Language", "User-Agent", "Via", "From"]
 ODD_NAMES = ["X!", "X#Y", "X$", "X'Y", "X*", "X+Y", "X^", "X`", "X|", "X~", "X%", "X&", "1X", "-", "_", "X Y", "X/Y", "", "X\t",
              "Content_Length", "Transfer_Encoding", "X(", "X\x00", "\xc3\xa4", "X:", "Connection", "TE", "Keep-Alive",
              "Proxy-Connection", "Trailer", "Expect", "Date", "Host"]
@@ -23,7 +24,7 @@ VALUES = ["b", "", "a, b", "a b", "\"q;x=1\"", "*/*", "x=1; y=2", "a\tb", "a:b",
           "0", "," , ";", "=", "'", "\\", "a" * 300]
 ODD_VALUES = ["a\r", "a\x00b", "\x01", "\x7f", "a\r\n b", "a\nb", "a\x0bb", "100-continue", "close", "keep-alive", "x-a",
               "trailers", "chunked", "5", "a\r\n\tb", "\x85"]
-SPACES = [" "] * 20 + ["", "  ", "\t", " \t "]
+SPACES = [" "] * 40 + ["", "", "  ", "\t", " \t "]
 ENDS = ["\r\n"] * 60 + ["\n", "\r", "\r\r\n", "\n\r\n", "\r\n "]
 LENGTHS = ["{n}"] * 30 + ["+{n}", "0{n}", "{n}, {n}", "{n} ", "{n}\t", "-{n}", "0x{n}", "{n}.0", "", "{n};", "\"{n}\"", "{n} {n}",
                           "{m}", "18446744073709551616"]
@@ -38,8 +39,10 @@ TRAILERS = [""] * 12 + ["X-T: v\r\n", "A: b\r\nC: d\r\n", "Content-Length: 5\r\n
 
 
 class Maker:
-    def __init__(self, seed):
-        self.dice = random.Random(seed)
+    """`prefix` stands before each path, `fields` in each head."""
+
+    def __init__(self, seed, host=HOST, prefix="", fields=()):
+        self.dice, self.host, self.prefix, self.fields = random.Random(seed), host, prefix, list(fields)
 
     def odd(self, chance):
         return self.dice.random() < chance
@@ -53,16 +56,16 @@ class Maker:
             c.upper() if self.odd(0.5) else c.lower() for c in text)
 
     def target(self):
-        path = "".join("/" + self.pick(SEGMENTS, ODD_SEGMENTS, 0.06) for _ in range(self.dice.randrange(1, 5)))
+        path = self.prefix + "".join("/" + self.pick(SEGMENTS, ODD_SEGMENTS, 0.06) for _ in range(self.dice.randrange(1, 5)))
         if self.odd(0.3):
             path += "/"
         if self.odd(0.4):
             path += "?" + self.pick(QUERIES, ODD_QUERIES, 0.05)
         if self.odd(0.03):
-            path = self.dice.choice(["https://", "http://", "HTTPS://", "//", ""]) + HOST + \
+            path = self.dice.choice(["https://", "http://", "HTTPS://", "//", ""]) + self.host + \
                 self.dice.choice(["", ":443", ":80", "."]) + path
         if self.odd(0.01):
-            path = self.dice.choice(["*", HOST + ":443", "", " /", path + " "])
+            path = self.dice.choice(["*", self.host + ":443", "", " /", path + " "])
         return path
 
     def chunks(self, body):
@@ -103,22 +106,22 @@ class Maker:
     def line(self, name, value, host=False):
         dice = self.dice
         before = "" if not self.odd(0.01) else dice.choice([" ", "\t", "\x0b"])
-        return (self.case(name) + before + ":" + dice.choice(SPACES) + value + dice.choice(["", "", "", " ", "\t"]) +
+        return (self.case(name) + before + ":" + dice.choice(SPACES) + value + dice.choice(["", "", "", " "] * 10 + ["\t"]) +
                 (dice.choice(ENDS) if self.odd(0.15) else "\r\n"))
 
     def request(self):
         dice = self.dice
         method = self.pick(METHODS, ODD_METHODS, 0.04)
         framing, body = self.framing(method)
-        fields = [("Host", HOST if not self.odd(0.05) else dice.choice(
-            [HOST + ":443", HOST.upper(), HOST + ".", "", HOST + ":", "a b", HOST + "/", "u@" + HOST, "[::1]", "127.0.0.1"]))]
+        fields = [("Host", self.host if not self.odd(0.05) else dice.choice(
+            [self.host + ":443", self.host.upper(), self.host + ".", "", self.host + ":", "a b", self.host + "/", "u@" + self.host, "[::1]", "127.0.0.1"]))]
         for _ in range(dice.randrange(4)):
             fields.append((self.pick(NAMES, ODD_NAMES, 0.08), self.pick(VALUES, ODD_VALUES, 0.04)))
-        for f in framing:
+        for f in framing + self.fields:
             fields.insert(dice.randrange(len(fields) + 1), f)
         if self.odd(0.02):
             fields.insert(dice.randrange(len(fields) + 1), dice.choice(
-                [("Host", HOST), ("Connection", "close"), ("Connection", "x-a, x-b"), ("Connection", "content-length")]))
+                [("Host", self.host), ("Connection", "close"), ("Connection", "x-a, x-b"), ("Connection", "content-length")]))
         space = " " if not self.odd(0.01) else dice.choice(["  ", "\t", "\x0c"])
         start = f"{method}{space}{self.target()} {dice.choice(VERSIONS)}" + \
             (dice.choice(ENDS) if self.odd(0.05) else "\r\n")
@@ -136,8 +139,8 @@ class Maker:
         return text[:at] + (byte if how < 2 else b"") + text[at + (how > 0):]
 
 
-def variants(seed, count):
+def variants(seed, count, **made_for):
     """One to three requests in a row, each time."""
-    maker = Maker(seed)
+    maker = Maker(seed, **made_for)
     for _ in range(count):
         yield b"".join(maker.request() for _ in range(maker.dice.choice([1, 1, 1, 2, 3])))
