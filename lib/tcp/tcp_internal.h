@@ -240,6 +240,7 @@ struct tcp_hystart {
 /* To take back what was done for a loss that was none (RFC 3522, 4015; RFC 5682; RFC 2883). */
 struct tcp_undo {
     struct tcp_cubic cubic;
+    struct tcp_hystart hystart;
     uint32_t cwnd, ssthresh; /* before */
     uint32_t marker;         /* snd_una at that time */
     uint32_t again;          /* bytes sent again since and not reported as duplicates */

@@ -10,6 +10,7 @@
 static void undo_prepare(struct tcp_conn *c)
 {
     c->undo = (struct tcp_undo){.cubic = c->cubic,
+                                .hystart = c->hystart,
                                 .cwnd = c->cwnd,
                                 .ssthresh = c->ssthresh,
                                 .marker = c->snd_una,
@@ -23,18 +24,21 @@ static bool acked_first_sending(const struct tcp_conn *c, const struct tcp_ackin
            seq_lt(a->in->tsecr, c->undo.stamp);
 }
 
+/* All that was sent again has come twice. That may be told when the recovery is over already. */
+static bool all_came_twice(const struct tcp_conn *c, const struct tcp_acking *a)
+{
+    return c->undo.on && c->undo.stamped && c->undo.again == 0 && a->dsack;
+}
+
 static bool may_undo(const struct tcp_conn *c, const struct tcp_acking *a)
 {
-    const struct tcp_undo *u = &c->undo;
-
-    return u->on && ((u->stamped && u->again == 0 && a->dsack) || acked_first_sending(c, a));
+    return c->undo.on && (all_came_twice(c, a) || acked_first_sending(c, a));
 }
 
 static void recovery_over(struct tcp_conn *c)
 {
     c->flags &= ~(uint32_t)(CF_RECOVERY | CF_LOSS | CF_FRTO);
     c->dup_acks = 0;
-    c->undo.on = false;
     rack_recovered(c);
 }
 
@@ -42,9 +46,13 @@ static void undo(struct tcp_conn *c)
 {
     board_not_lost(c);
     cc_undo(c);
+    if (c->flags & CF_RECOVERY)
+        c->rack.reordering = true;
+    c->undo.on = false;
     c->rtx_shift = 0;
     COUNT(c->t, recoveries_undone);
-    recovery_over(c);
+    if (c->flags & (CF_RECOVERY | CF_LOSS))
+        recovery_over(c);
 }
 
 /* --------------------------------------------------------- fast recovery */
@@ -172,6 +180,8 @@ void recover_acked(struct tcp_conn *c, struct tcp_acking *a)
         in_recovery(c, a);
     else if (c->flags & CF_LOSS)
         in_loss(c, a);
+    else if (all_came_twice(c, a))
+        undo(c);
     else
         cc_acked(c, (c->flags & CF_SACK) ? a->delivered : a->acked);
     if (!TAILQ_EMPTY(&c->lost) || c->sq_next)

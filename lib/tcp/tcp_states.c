@@ -31,6 +31,8 @@ static bool acceptable(const struct tcp_conn *c, const struct tcp_in *s)
  * answered seldom, or two confused ends would answer each other for ever. */
 static void answer_stray(struct tcp_conn *c, const struct tcp_in *s)
 {
+    if (s->len && seq_lt(s->seq, c->rcv_nxt) && c->rcv_nxt - s->seq <= c->rcvbuf)
+        blocks_dsack(c, s->seq, s->seq + u32_min(s->len, c->rcv_nxt - s->seq));
     if (s->len || (s->flags & TH_FIN))
         conn_ack_now(c);
     else
