@@ -39,7 +39,6 @@ static void recovery_over(struct tcp_conn *c)
 {
     c->flags &= ~(uint32_t)(CF_RECOVERY | CF_LOSS | CF_FRTO);
     c->dup_acks = 0;
-    rack_recovered(c);
 }
 
 static void undo(struct tcp_conn *c)
@@ -100,6 +99,7 @@ static void recovery_exit(struct tcp_conn *c)
 {
     cc_set(c, c->ssthresh);
     recovery_over(c);
+    rack_recovered(c);
 }
 
 static void in_recovery(struct tcp_conn *c, struct tcp_acking *a)
@@ -155,8 +155,10 @@ static void in_loss(struct tcp_conn *c, struct tcp_acking *a)
         return;
     }
     cc_acked(c, (c->flags & CF_SACK) ? a->delivered : u32_min(a->acked, c->mss));
-    if (seq_leq(c->recover, c->snd_una))
+    if (seq_leq(c->recover, c->snd_una)) {
         recovery_over(c);
+        rack_recovered(c);
+    }
 }
 
 /* A look for losses, and what follows from them. */
