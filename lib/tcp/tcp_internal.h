@@ -257,6 +257,7 @@ struct tcp_acking {
     uint32_t lost;      /* bytes found lost */
     uint64_t sent_at;   /* of the last segment delivered that was sent only once; 0: none */
     bool again;         /* some of it was sent more than once */
+    bool found;         /* some of it was taken for lost, and had not been sent again yet */
     bool dsack;         /* says that something came twice */
     bool original;      /* something delivered was sent only once, before the recovery began */
     bool dup;           /* a duplicate in the sense of RFC 5681 2 */

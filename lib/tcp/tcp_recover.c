@@ -32,7 +32,9 @@ static bool all_came_twice(const struct tcp_conn *c, const struct tcp_acking *a)
 
 static bool may_undo(const struct tcp_conn *c, const struct tcp_acking *a)
 {
-    return c->undo.on && (all_came_twice(c, a) || acked_first_sending(c, a));
+    if (!c->undo.on)
+        return false;
+    return (a->found && !c->undo.stamped) || all_came_twice(c, a) || acked_first_sending(c, a);
 }
 
 static void recovery_over(struct tcp_conn *c)
