@@ -62,6 +62,8 @@ void board_sent(struct tcp_conn *c, struct tcp_seg *s)
 
 void board_delivered(struct tcp_conn *c, struct tcp_seg *s, struct tcp_acking *a)
 {
+    if ((s->flags & (SEG_LOST | SEG_RTX)) == SEG_LOST)
+        a->found = true;
     board_remove(c, s);
     rack_delivered(c, s, a->in);
     a->delivered += seg_span(s);

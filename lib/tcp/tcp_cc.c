@@ -76,6 +76,7 @@ void cc_undo(struct tcp_conn *c)
     cc_set(c, u32_max(c->cwnd, c->undo.cwnd));
     c->ssthresh = u32_max(c->ssthresh, c->undo.ssthresh);
     c->cubic = c->undo.cubic;
+    c->hystart = c->undo.hystart;
 }
 
 /* RFC 5681 4.1: after an idle RTO the old window says nothing about the path. */

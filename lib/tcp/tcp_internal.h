@@ -247,6 +247,7 @@ struct tcp_hystart {
 /* To take back what was done for a loss that was none (RFC 3522, 4015; RFC 5682; RFC 2883). */
 struct tcp_undo {
     struct tcp_cubic cubic;
+    struct tcp_hystart hystart;
     uint32_t cwnd, ssthresh; /* before */
     uint32_t marker;         /* snd_una at that time */
     uint32_t again;          /* bytes sent again since and not reported as duplicates */
@@ -263,6 +264,7 @@ struct tcp_acking {
     uint32_t lost;      /* bytes found lost */
     uint64_t sent_at;   /* of the last segment delivered that was sent only once; 0: none */
     bool again;         /* some of it was sent more than once */
+    bool found;         /* some of it was taken for lost, and had not been sent again yet */
     bool dsack;         /* says that something came twice */
     bool original;      /* something delivered was sent only once, before the recovery began */
     bool dup;           /* a duplicate in the sense of RFC 5681 2 */

@@ -65,7 +65,7 @@ void rack_delivered(struct tcp_conn *c, const struct tcp_seg *s, const struct tc
 /* ---------------------------------------------------- reordering window */
 
 /* Step 4: wider by a quarter of the least round trip for each round in which something was sent
- * again for nothing, for 16 recoveries. */
+ * again for nothing, for 16 recoveries that were not undone. */
 void rack_dsack(struct tcp_conn *c)
 {
     struct tcp_rack *r = &c->rack;

@@ -10,6 +10,7 @@
 static void undo_prepare(struct tcp_conn *c)
 {
     c->undo = (struct tcp_undo){.cubic = c->cubic,
+                                .hystart = c->hystart,
                                 .cwnd = c->cwnd,
                                 .ssthresh = c->ssthresh,
                                 .marker = c->snd_una,
@@ -23,28 +24,36 @@ static bool acked_first_sending(const struct tcp_conn *c, const struct tcp_ackin
            seq_lt(a->in->tsecr, c->undo.stamp);
 }
 
+/* All that was sent again has come twice. That may be told when the recovery is over already. */
+static bool all_came_twice(const struct tcp_conn *c, const struct tcp_acking *a)
+{
+    return c->undo.on && c->undo.stamped && c->undo.again == 0 && a->dsack;
+}
+
 static bool may_undo(const struct tcp_conn *c, const struct tcp_acking *a)
 {
-    const struct tcp_undo *u = &c->undo;
-
-    return u->on && ((u->stamped && u->again == 0 && a->dsack) || acked_first_sending(c, a));
+    if (!c->undo.on)
+        return false;
+    return (a->found && !c->undo.stamped) || all_came_twice(c, a) || acked_first_sending(c, a);
 }
 
 static void recovery_over(struct tcp_conn *c)
 {
     c->flags &= ~(uint32_t)(CF_RECOVERY | CF_LOSS | CF_FRTO);
     c->dup_acks = 0;
-    c->undo.on = false;
-    rack_recovered(c);
 }
 
 static void undo(struct tcp_conn *c)
 {
     board_not_lost(c);
     cc_undo(c);
+    if (c->flags & CF_RECOVERY)
+        c->rack.reordering = true;
+    c->undo.on = false;
     c->rtx_shift = 0;
     COUNT(c->t, recoveries_undone);
-    recovery_over(c);
+    if (c->flags & (CF_RECOVERY | CF_LOSS))
+        recovery_over(c);
 }
 
 /* --------------------------------------------------------- fast recovery */
@@ -92,6 +101,7 @@ static void recovery_exit(struct tcp_conn *c)
 {
     cc_set(c, c->ssthresh);
     recovery_over(c);
+    rack_recovered(c);
 }
 
 static void in_recovery(struct tcp_conn *c, struct tcp_acking *a)
@@ -147,8 +157,10 @@ static void in_loss(struct tcp_conn *c, struct tcp_acking *a)
         return;
     }
     cc_acked(c, (c->flags & CF_SACK) ? a->delivered : u32_min(a->acked, c->mss));
-    if (seq_leq(c->recover, c->snd_una))
+    if (seq_leq(c->recover, c->snd_una)) {
         recovery_over(c);
+        rack_recovered(c);
+    }
 }
 
 /* A look for losses, and what follows from them. */
@@ -172,6 +184,8 @@ void recover_acked(struct tcp_conn *c, struct tcp_acking *a)
         in_recovery(c, a);
     else if (c->flags & CF_LOSS)
         in_loss(c, a);
+    else if (all_came_twice(c, a))
+        undo(c);
     else
         cc_acked(c, (c->flags & CF_SACK) ? a->delivered : a->acked);
     if (!TAILQ_EMPTY(&c->lost) || c->sq_next)

@@ -165,6 +165,8 @@ static void runs_join(struct tcp_conn *c)
         if (!next)
             c->run_tail = NULL;
         c->runs--;
+        if (seq_lt(seq, c->rcv_nxt))
+            blocks_dsack(c, seq, seq_lt(end, c->rcv_nxt) ? end : c->rcv_nxt);
         if (seq_leq(end, c->rcv_nxt)) {
             held_sub(c, chain_free(m));
             continue;
@@ -189,6 +191,8 @@ static void run_absorb(struct tcp_conn *c, struct rte_mbuf *r)
 
         RUN(c, r)->next = RUN(c, n)->next;
         c->runs--;
+        if (seq_lt(seq, RUN(c, r)->end))
+            blocks_dsack(c, seq, seq_lt(end, RUN(c, r)->end) ? end : RUN(c, r)->end);
         if (seq_leq(end, RUN(c, r)->end)) {
             held_sub(c, chain_free(n));
             continue;

@@ -44,8 +44,10 @@ static void dsack_received(struct tcp_conn *c, struct tcp_acking *a)
     c->dsack_total++;
     a->dsack = true;
     rack_dsack(c);
-    if (u->on && seq_leq(u->marker, b->start))
-        u->again -= u32_min(n, u->again);
+    if (!u->on || seq_lt(b->start, u->marker))
+        return;
+    u->again -= u32_min(n, u->again);
+    c->rack.reordering = true; /* it was late, not lost */
 }
 
 /* -------------------------------------------------------------- blocks */

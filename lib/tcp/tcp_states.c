@@ -31,6 +31,8 @@ static bool acceptable(const struct tcp_conn *c, const struct tcp_in *s)
  * answered seldom, or two confused ends would answer each other for ever. */
 static void answer_stray(struct tcp_conn *c, const struct tcp_in *s)
 {
+    if (s->len && seq_lt(s->seq, c->rcv_nxt) && c->rcv_nxt - s->seq <= c->rcvbuf)
+        blocks_dsack(c, s->seq, s->seq + u32_min(s->len, c->rcv_nxt - s->seq));
     if (s->len || (s->flags & TH_FIN))
         conn_ack_now(c);
     else
@@ -45,8 +47,7 @@ static bool ack_in_range(const struct tcp_conn *c, const struct tcp_in *s)
 }
 
 /* Data that was sent again because our ACK was lost. Cut down to nothing (RFC 9293 3.10.7.4 allows
- * to tailor a segment to the window), so that its own ACK is heard, and its timestamp echoed:
- * echoing an older one would make the peer believe in a round trip as long as its time-out. */
+ * to tailor a segment to the window), so that its own ACK is heard. */
 static bool cut_old(struct tcp_conn *c, struct tcp_in *s)
 {
     uint32_t behind = c->rcv_nxt - s->seq;
@@ -83,10 +84,12 @@ static bool sequence_ok(struct tcp_conn *c, struct tcp_in *s)
     return false;
 }
 
-/* RFC 7323 4.3 (2). */
+/* RFC 7323 4.3 (2). Not of what was all old: it may have been sent again for nothing, and what was
+ * sent before it and overtaken by it would seem to come from another age. */
 static void timestamp_note(struct tcp_conn *c, const struct tcp_in *s)
 {
-    if ((c->flags & CF_TS) && seq_leq(c->ts_recent, s->tsval) && seq_leq(s->seq, c->rcv_acked)) {
+    if (!s->old && (c->flags & CF_TS) && seq_leq(c->ts_recent, s->tsval) &&
+        seq_leq(s->seq, c->rcv_acked)) {
         c->ts_recent = s->tsval;
         c->ts_recent_at = c->t->now;
     }
@@ -129,6 +132,8 @@ static bool syn_in_syn_received(struct tcp_conn *c, struct tcp_in *s)
             return true;
         }
         COUNT(c->t, drop_duplicate); /* our SYN,ACK was lost */
+        if ((c->flags & CF_TS) && s->has_ts && seq_leq(c->ts_recent, s->tsval))
+            c->ts_recent = s->tsval; /* or the peer would take its time-out for a round trip */
         c->flags |= CF_SYN_DUE | CF_SYN_RESENT;
         c->flags &= ~(uint32_t)CF_TIMING;
         conn_output_later(c);

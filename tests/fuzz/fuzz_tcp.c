@@ -118,6 +118,35 @@ static void on_send(void *ctx, enum net_side side, const struct net_addr *src,
         rte_pktmbuf_free(m);
 }
 
+/* A number somewhere in the send queue: the beginning of a segment, now and then beside it. */
+static uint32_t queue_seq(struct fuzz *z, const struct tcp_conn *c)
+{
+    const struct tcp_seg *s = c->sq_head;
+    unsigned what = take(z);
+
+    for (unsigned i = what & 0x3f; s && s->next && i; i--)
+        s = s->next;
+    return (s ? s->seq : c->snd_una) + (what & 0x40 ? (uint32_t)(int16_t)take16(z) : 0);
+}
+
+/* RFC 2018 3: up to `most` blocks, mostly of whole segments. */
+static unsigned put_sack(struct fuzz *z, uint8_t *o, const struct tcp_conn *c, unsigned most)
+{
+    unsigned n = 1 + take(z) % most;
+    uint8_t *start = o;
+
+    *o++ = 1;
+    *o++ = 1;
+    *o++ = 5;
+    *o++ = (uint8_t)(2 + 8 * n);
+    for (unsigned i = 0; i < n; i++, o += 8) {
+        const uint32_t block[] = {rte_cpu_to_be_32(queue_seq(z, c)),
+                                  rte_cpu_to_be_32(queue_seq(z, c))};
+        memcpy(o, block, sizeof(block));
+    }
+    return (unsigned)(o - start);
+}
+
 static unsigned put_options(struct fuzz *z, uint8_t *o, const struct tcp_conn *c, bool syn)
 {
     unsigned kind = take(z), n = 0;
@@ -136,11 +165,12 @@ static unsigned put_options(struct fuzz *z, uint8_t *o, const struct tcp_conn *c
         memcpy(o + n, ts, 12);
         n += 12;
     }
-    if (syn && (kind & 4)) {
+    if (syn && (kind & 0x80)) {
         memcpy(o + n, (const uint8_t[]){1, 1, 4, 2}, 4);
         n += 4;
-    }
-    if ((kind & 0xc) == 0xc)
+    } else if (c && (kind & 0xc0) == 0x80) {
+        n += put_sack(z, o + n, c, (40 - n - 4) / 8);
+    } else if ((kind & 0xc) == 0xc)
         for (unsigned i = 0; i < 8; i++)
             o[n++] = (uint8_t)take(z);
     return n;
@@ -226,16 +256,22 @@ static void same_acks(struct fuzz *z)
                                 .rx_win = rte_cpu_to_be_16((uint16_t)(c->snd_wnd >> c->snd_scale)),
                                 .tcp_flags = TH_ACK};
         uint32_t ts[] = {rte_cpu_to_be_32(0x0101080a), rte_cpu_to_be_32(c->ts_recent), 0};
+        uint8_t sack[28];
 
         hlen = (c->flags & CF_TS) ? 32 : 20;
+        if (c->flags & CF_SACK)
+            hlen += put_sack(z, sack, c, 3);
         h.data_off = (uint8_t)(hlen / 4 << 4);
         s.side = (enum net_side)c->key.side;
         s.m = rte_pktmbuf_alloc(pool);
         if (!s.m)
             return;
         memcpy(rte_pktmbuf_append(s.m, (uint16_t)hlen), &h, sizeof(h));
-        if (hlen == 32)
+        if (c->flags & CF_TS)
             memcpy(rte_pktmbuf_mtod_offset(s.m, void *, 20), ts, sizeof(ts));
+        if (c->flags & CF_SACK)
+            memcpy(rte_pktmbuf_mtod_offset(s.m, void *, (c->flags & CF_TS) ? 32 : 20), sack,
+                   hlen - ((c->flags & CF_TS) ? 32 : 20));
         tcp_input(z->t, &s, z->now);
     }
 }

@@ -120,6 +120,11 @@ uint8_t pattern(uint32_t seq, unsigned fill)
     return (uint8_t)((seq * 2654435761u >> 11) ^ seq ^ fill);
 }
 
+static uint32_t get32(const uint8_t *o)
+{
+    return (uint32_t)o[0] << 24 | (uint32_t)(o[1] << 16 | o[2] << 8 | o[3]);
+}
+
 static void options_decode(const uint8_t *o, unsigned n, struct seg *s)
 {
     for (unsigned i = 0; i < n && o[i];) {
@@ -133,11 +138,11 @@ static void options_decode(const uint8_t *o, unsigned n, struct seg *s)
             s->ws = o[i + 2] + 1u;
         if (o[i] == 4)
             s->sack_ok = true;
+        for (unsigned b = 0; o[i] == 5 && b < (o[i + 1] - 2u) / 4; b++)
+            s->sack[b] = get32(o + i + 2 + 4 * b);
         if (o[i] == 8) {
-            s->ts =
-                (uint32_t)o[i + 2] << 24 | (uint32_t)(o[i + 3] << 16 | o[i + 4] << 8 | o[i + 5]);
-            s->ecr =
-                (uint32_t)o[i + 6] << 24 | (uint32_t)(o[i + 7] << 16 | o[i + 8] << 8 | o[i + 9]);
+            s->ts = get32(o + i + 2);
+            s->ecr = get32(o + i + 6);
         }
         i += o[i + 1];
     }
@@ -194,9 +199,10 @@ static uint8_t *put32(uint8_t *o, uint32_t v)
     return o + 4;
 }
 
-static unsigned options_encode(const struct seg *s, uint8_t *o)
+static unsigned options_encode(const struct seg *s, uint32_t us_iss, uint8_t *o)
 {
     uint8_t *start = o;
+    unsigned n = 0;
 
     if (s->mss)
         o = put32(o, 2u << 24 | 4u << 16 | s->mss);
@@ -206,6 +212,12 @@ static unsigned options_encode(const struct seg *s, uint8_t *o)
         o = put32(o, 1u << 24 | 1u << 16 | 4u << 8 | 2u);
     if (s->ts)
         o = put32(put32(put32(o, 0x0101080a), s->ts), s->ecr);
+    while (n < 8 && s->sack[n])
+        n++;
+    if (n)
+        o = put32(o, 1u << 24 | 1u << 16 | 5u << 8 | (2 + 4 * n));
+    for (unsigned i = 0; i < n; i++)
+        o = put32(o, us_iss + s->sack[i]);
     return (unsigned)(o - start);
 }
 
@@ -236,7 +248,7 @@ void put(struct world *w, struct seg s)
 
     if (!s.ts && w->ts)
         s.ts = w->ts;
-    n = options_encode(&s, opts);
+    n = options_encode(&s, w->us_iss, opts);
     seg.m = rte_pktmbuf_alloc(w->pool);
     if (!seg.m)
         return; /* lost */
@@ -267,15 +279,20 @@ static struct seg relative(const struct world *w, struct seg s)
     s.seq -= w->us_iss;
     if (s.flags & A)
         s.ack -= w->peer_iss;
+    for (unsigned i = 0; i < 8 && s.sack[i]; i++)
+        s.sack[i] -= w->peer_iss;
     return s;
 }
 
 static void print_seg(const char *what, struct seg s)
 {
-    fprintf(stderr, "  %s: %s%s%s%s%s seq %u ack %u len %u wnd %u mss %u ws %u ts %u ecr %u\n",
-            what, s.flags & S ? "S" : "", s.flags & F ? "F" : "", s.flags & R ? "R" : "",
+    fprintf(stderr, "  %s: %s%s%s%s%s seq %u ack %u len %u wnd %u mss %u ws %u ts %u ecr %u", what,
+            s.flags & S ? "S" : "", s.flags & F ? "F" : "", s.flags & R ? "R" : "",
             s.flags & P ? "P" : "", s.flags & A ? "A" : "", s.seq, s.ack, s.len, s.wnd, s.mss, s.ws,
             s.ts, s.ecr);
+    for (unsigned i = 0; i < 8 && s.sack[i]; i += 2)
+        fprintf(stderr, " sack %u-%u", s.sack[i], s.sack[i + 1]);
+    fprintf(stderr, "\n");
 }
 
 void out_at(struct world *w, struct seg e, const char *file, int line)
@@ -294,7 +311,8 @@ void out_at(struct world *w, struct seg e, const char *file, int line)
     if ((s.flags & mask) != (e.flags & mask) || s.seq != e.seq || s.ack != e.ack ||
         s.len != e.len || (e.wnd && s.wnd != (e.wnd == NO_WINDOW ? 0 : e.wnd)) ||
         (e.mss && s.mss != e.mss) || (e.ws && s.ws != e.ws) || (e.ts && s.ts != e.ts) ||
-        (e.ecr && s.ecr != e.ecr)) {
+        (e.ecr && s.ecr != e.ecr) || (e.sack_ok && !s.sack_ok) ||
+        (e.sack[0] && memcmp(e.sack, s.sack, sizeof(s.sack)) != 0)) {
         print_seg("expected", e);
         print_seg("came", s);
         _fail(file, line);
@@ -517,4 +535,25 @@ void active(struct world *w)
     OUT(w, A, 1, 1);
     assert_int_equal(w->events, TCP_EV_CONNECTED);
     expect_state(w, "ESTABLISHED");
+}
+
+static void passive_with(struct world *w, uint32_t ts)
+{
+    w->ts = ts;
+    IN(w, S, .mss = 1460, .ws = 9, .sack_ok = 1);
+    OUT(w, S | A, 0, 1, .mss = 1460, .sack_ok = 1);
+    w->now += 20 * MS;
+    IN(w, A, 1, 1, .ecr = ts ? w->sent[(w->head - 1) % SENT_MAX].s.ts : 0);
+    NONE(w);
+    assert_non_null(w->c);
+}
+
+void passive_sack(struct world *w)
+{
+    passive_with(w, 0);
+}
+
+void passive_sack_ts(struct world *w)
+{
+    passive_with(w, 1000);
 }

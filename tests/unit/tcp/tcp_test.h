@@ -31,7 +31,8 @@ struct seg {
     unsigned ws;      /* scale + 1 */
     uint32_t ts, ecr; /* ts != 0: a timestamp option */
     unsigned fill;    /* xor'ed into the payload pattern */
-    bool sack_ok;     /* SACK permitted; only looked at by hand */
+    uint32_t sack[8]; /* relative numbers in pairs, to the first 0; compared on output if given */
+    bool sack_ok;     /* SACK permitted */
     unsigned split;   /* on input: so many bytes of payload in each mbuf of a chain; 0: one mbuf */
 };
 #define NO_WINDOW 0x10000u
@@ -121,5 +122,7 @@ void expect_state(struct world *w, const char *name);
 void passive(struct world *w);
 void passive_ts(struct world *w); /* with timestamps; the peer's clock starts at 1000 */
 void active(struct world *w);
+void passive_sack(struct world *w); /* with SACK, a window of 60000 << 8, `rtt` 20 ms */
+void passive_sack_ts(struct world *w);
 
 #endif
