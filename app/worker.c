@@ -92,6 +92,10 @@ static bool make_tcp(struct app_worker *w, uint64_t now_us)
     tcp_config_defaults(&c);
     /* Beside those that calls know: handshakes of TCP, and connections that end alone. */
     c.max_conns = l->max_callers + l->max_vendors + c.max_half_open + l->max_callers / 8;
+    if (c.max_half_open > c.max_conns / 4) { /* a flood leaves most of a small table to others */
+        c.max_half_open = c.max_conns / 4;
+        c.syn_cookie_mark = c.max_half_open / 2;
+    }
     if (getrandom(c.secret, sizeof(c.secret), 0) != sizeof(c.secret))
         return false;
     for (int side = 0; side < NET_SIDES; side++) {

@@ -189,6 +189,8 @@ static const char *connect_error(const struct vendor *v)
         return "the vendor refused the connection";
     case TCP_END_UNREACHABLE:
         return "no route to the vendor";
+    case TCP_END_NO_MEMORY:
+        return "this worker ran short of packet memory";
     case TCP_END_RESET:
         return "the vendor reset the connection";
     default:

@@ -147,13 +147,15 @@ static void clocks_stay_sane(void **state)
         s = cookie(w, (struct seg){.mss = 1460, .ws = 1 + i % 15, .sack_ok = i & 1, .ts = 900});
         last = s.ts;
         IN(w, A, 1, 1, .ts = 901, .ecr = s.ts);
+        IN(w, A, 1, 1, 5, .ts = 902, .ecr = s.ts);
         writes(w, 0, 10);
         run(w);
         s = out_any(w);
         assert_true(s.ts - last < 32);
-        IN(w, A, 1, 11, .ts = 902, .ecr = s.ts);
-        IN(w, A, 1, 11, 10, .ts = 901, .ecr = s.ts); /* PAWS */
-        assert_int_equal(tcp_readable(w->c), 0);
+        assert_int_equal(s.ecr, 902);
+        IN(w, A, 6, 11, .ts = 903, .ecr = s.ts);
+        IN(w, A, 6, 11, 10, .ts = 902, .ecr = s.ts); /* PAWS */
+        assert_int_equal(tcp_readable(w->c), 5);
         assert_int_equal(COUNTER(w, drop_paws), i + 1);
         tcp_abort(w->c);
         w->head = w->tail;

@@ -6,7 +6,7 @@
 
 /* ------------------------------------------------------------ path MTU */
 
-static void too_big(struct world *w, uint32_t seq, unsigned mtu)
+static void told(struct world *w, uint32_t seq, unsigned mtu)
 {
     struct net_unreachable u = {.too_big = true,
                                 .mtu = (uint16_t)mtu,
@@ -18,6 +18,11 @@ static void too_big(struct world *w, uint32_t seq, unsigned mtu)
                                 .seq = w->us_iss + seq};
 
     tcp_unreachable(w->t, &u, w->now);
+}
+
+static void too_big(struct world *w, uint32_t seq, unsigned mtu)
+{
+    told(w, seq, mtu);
     run(w);
 }
 
@@ -163,6 +168,26 @@ static void raised_again(void **state)
     world_delete(w);
 }
 
+/* Not while the congestion window would not let a larger segment go. */
+static void raised_when_it_can_be_used(void **state)
+{
+    struct world *w = world_new();
+
+    (void)state;
+    sending(w, false);
+    too_big(w, 1, 552);
+    wait_us(w, SEC);
+    w->head = w->tail;
+    assert_int_equal(w->c->cwnd, 512);
+    w->c->mtu_until = w->now;
+    IN(w, A, 1, 513);
+    assert_int_equal(w->c->mtu, 552);
+    for (uint32_t ack = 1025; ack < 4001 && w->c->mtu == 552; ack += 512)
+        IN(w, A, 1, ack);
+    assert_int_equal(w->c->mtu, 1500);
+    world_delete(w);
+}
+
 /* The next connection to the same place starts right, others are not concerned. */
 static void remembered_by_destination(void **state)
 {
@@ -180,11 +205,22 @@ static void remembered_by_destination(void **state)
     w->peer.b[15]++;
     IN(w, S, .mss = 9000);
     assert_int_equal(w->t->conns[2].mtu, 1500);
+    w->now += 300 * (uint64_t)SEC; /* the second is learnt later */
+    PUT(w, S, .mss = 9000);
+    tcp_output(w->t, w->now); /* the first's timers wait: this is another peer */
+    told(w, 0, 1200);
     w->peer_port++;
     w->peer.b[15]--;
-    w->now += 601 * (uint64_t)SEC;
+    w->now += 301 * (uint64_t)SEC;
     PUT(w, S, .mss = 9000);
     assert_int_equal(w->t->conns[3].mtu, 1500);
+    w->peer_port++;
+    w->peer.b[15]++;
+    PUT(w, S, .mss = 9000);
+    assert_int_equal(w->t->conns[4].mtu, 1200);
+    w->side = NET_OUTSIDE; /* another road */
+    assert_non_null(tcp_connect(w->t, NET_OUTSIDE, &w->us, &w->peer, 443, w, w->now));
+    assert_int_equal(w->t->conns[5].mtu, 1500);
     world_delete(w);
 }
 
@@ -368,6 +404,7 @@ int main(void)
         cmocka_unit_test(plateaus),
         cmocka_unit_test(while_connecting),
         cmocka_unit_test(raised_again),
+        cmocka_unit_test(raised_when_it_can_be_used),
         cmocka_unit_test(remembered_by_destination),
         cmocka_unit_test(many_destinations),
         cmocka_unit_test(black_hole),
