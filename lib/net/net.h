@@ -111,8 +111,9 @@ int net_eal_args(const struct net_profile *p, const struct net_config *c, struct
 
 struct net_ports;
 
-/* Configures and starts both ports (one queue pair a worker) after rte_eal_init. NULL after a
- * logged error. Control thread. */
+/* Configures and starts both ports (one queue pair a worker) after rte_eal_init, and joins their
+ * IPv6 groups. NULL after a logged error: a gateway on no prefix of its side, an mtu too small for
+ * IPv6 (1280), a port that is not there or does not start. Control thread. */
 struct net_ports *net_ports_open(const struct net_profile *p, const struct net_config *c);
 void net_ports_close(struct net_ports *ports);
 struct rte_mempool *net_ports_pool(const struct net_ports *ports, unsigned worker);
