@@ -116,7 +116,9 @@ struct net_ports;
 /* Configures and starts both ports after rte_eal_init: a queue pair for each worker, or for the
  * first of them if the port has not so many; the others send through those. With several workers
  * also what spreads connections over them: the port itself where it can, else the workers among
- * themselves (counter `respread`). NULL after a logged error. Control thread. */
+ * themselves (counter `respread`). Joins the ports' IPv6 groups. NULL after a logged error: a
+ * gateway on no prefix of its side, an mtu too small for IPv6 (1280), a port that is not there or
+ * does not start. Control thread. */
 struct net_ports *net_ports_open(const struct net_profile *p, const struct net_config *c);
 void net_ports_close(struct net_ports *ports);
 struct rte_mempool *net_ports_pool(const struct net_ports *ports, unsigned worker);

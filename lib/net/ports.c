@@ -54,9 +54,16 @@ static bool is_reachable(const struct net_side_config *c, const struct net_addr 
 }
 
 /* Addresses that a neighbour could never resolve are a mistake that would look like silence. */
-static bool check_side(const struct net_side_config *c)
+static bool check_side(const struct net_side_config *c, const struct net_profile *p)
 {
     char text[NET_ADDR_TEXT];
+
+    for (unsigned i = 0; i < c->naddrs && p->mtu < RTE_IPV6_MIN_MTU; i++)
+        if (!net_addr_is_v4(&c->addrs[i].addr)) { /* RFC 8200 5 */
+            log_error("net", "port %s: IPv6 needs an mtu of %u, the profile has %u", c->port,
+                      RTE_IPV6_MIN_MTU, p->mtu);
+            return false;
+        }
 
     for (unsigned f = 0; f < NET_FAMILIES; f++)
         if (c->has_gateway[f] && !is_reachable(c, &c->gateway[f])) {
@@ -78,7 +85,7 @@ struct net_ports *net_ports_open(const struct net_profile *p, const struct net_c
     }
     ports->workers = p->workers;
     for (unsigned s = 0; s < NET_SIDES; s++)
-        if (!check_side(&c->side[s]) || !net_port_find(ports, s, p, &c->side[s]))
+        if (!check_side(&c->side[s], p) || !net_port_find(ports, s, p, &c->side[s]))
             goto fail;
     if (!make_pools(ports, p))
         goto fail;

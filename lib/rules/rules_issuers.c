@@ -326,6 +326,9 @@ const struct rules_source *rules_source_for(const struct rules_set *s, const str
     struct net_prefix p = {.addr = *a};
 
     for (unsigned i = 0; i < s->nlengths; i++) {
+        if (s->length[i] < 96 && net_addr_is_v4(a)) /* ::/0 holds the mapped ones, and does not mean
+                                                       them */
+            break;
         mask(&p, s->length[i]);
         x = rules_map_get(&s->by_prefix, prefix_key(&p));
         if (x)

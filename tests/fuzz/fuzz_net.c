@@ -1,4 +1,5 @@
-/* Arbitrary frames through the worker part of lib/net: parser, ARP, ICMP, passthrough, output.
+/* Arbitrary frames through the worker part of lib/net: parsers of both families, ARP, neighbour
+ * discovery, ICMP, passthrough, output.
  *
  * The input is a run of records: one byte that says by which side the frame comes, where it is cut
  * into mbufs, whether its checksums are made right and whether time passes; two bytes of length;
@@ -27,7 +28,8 @@ enum {
     FIX_ADDRS = 8,
     SPLIT = 16,
     TIME = 32,
-    NO_CHAINS = 64
+    NO_CHAINS = 64,
+    ANNOUNCE = 128
 };
 
 static void must(bool ok, const char *what)
@@ -57,14 +59,19 @@ static void on_segment(void *ctx, const struct net_segment *s)
     must(s->m->data_len >= sizeof(*tcp), "TCP header in pieces");
     must(s->m->data_len >= (tcp->data_off >> 4) * 4, "TCP options in pieces");
     must(tcp->src_port && tcp->dst_port, "port 0");
-    must(net_addr_is_v4(&s->src) && net_addr_is_v4(&s->dst), "no IPv4");
+    must(net_addr_is_v4(&s->src) == net_addr_is_v4(&s->dst), "two families");
+    must(net_addr_is_v4(&s->src) || (net_ip6_unicast(&s->src) && net_ip6_unicast(&s->dst)),
+         "no host's address");
     net_send_tcp(worker, s->side, &src, &dst, s->m);
 }
 
 static void on_unreachable(void *ctx, const struct net_unreachable *u)
 {
     (void)ctx;
-    must(!u->mtu || (u->too_big && u->mtu >= 68 && u->mtu < 1500), "a mtu that cannot be");
+    must(net_addr_is_v4(&u->src) == net_addr_is_v4(&u->dst), "two families");
+    must(!u->mtu ||
+             (u->too_big && u->mtu >= (net_addr_is_v4(&u->src) ? 68 : 1280) && u->mtu < 1500),
+         "a mtu that cannot be");
 }
 
 static void configure(void)
@@ -75,13 +82,18 @@ static void configure(void)
     snprintf(out->port, sizeof(out->port), "out0");
     in->addrs[in->naddrs++] = prefix("10.10.0.1/24");
     out->addrs[out->naddrs++] = prefix("10.20.0.1/24");
+    in->addrs[in->naddrs++] = prefix("fd00:10::1/64");
+    out->addrs[out->naddrs++] = prefix("2001:db8:20::1/64");
+    out->gateway[NET_IP6] = prefix("2001:db8:20::fe").addr;
+    out->has_gateway[NET_IP6] = true;
     out->gateway[NET_IP4] = net_addr_v4(0x0a1400fe);
     out->has_gateway[NET_IP4] = true;
     config.intercept[config.nintercept++] = 443;
-    for (unsigned i = 0; i < 3; i++)
+    for (unsigned i = 0; i < 6; i++)
         config.pass[config.npass++] = (struct net_passthrough){
-            prefix("10.10.0.0/24"), prefix("192.0.2.0/24"),
-            (uint8_t[]){IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMP}[i], 0, 65535};
+            prefix(i < 3 ? "10.10.0.0/24" : "fd00:10::/64"),
+            prefix(i < 3 ? "192.0.2.0/24" : "2001:db8:99::/64"),
+            (uint8_t[]){IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMP}[i % 3], 0, 65535};
 }
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
@@ -123,9 +135,38 @@ static uint32_t known_addr(uint8_t pick)
     return rte_cpu_to_be_32(addrs[pick % RTE_DIM(addrs)]);
 }
 
+static void known_addr6(uint8_t *at)
+{
+    static const char *const addrs[] = {
+        "fd00:10::5",  "fd00:10::1",     "2001:db8:20::1", "2001:db8:20::fe",
+        "2001:db8::7", "2001:db8:99::9", "ff02::1:ff00:1", "ff02::1",
+        "::",          "fe80::fe",       "2001:db8:20::53"};
+
+    memcpy(at, prefix(addrs[at[15] % RTE_DIM(addrs)]).addr.b, 16);
+}
+
+/* A target of neighbour discovery too, and a frame for a group in one. */
+static void fix_addrs6(uint8_t *f, size_t n)
+{
+    known_addr6(f + 22);
+    known_addr6(f + 38);
+    if (n >= 78 && f[20] == IPPROTO_ICMPV6 && (f[54] == 135 || f[54] == 136)) {
+        known_addr6(f + 62);
+        f[21] = 255;
+        f[55] = 0;
+    }
+    if (f[38] == 0xff) {
+        f[0] = f[1] = 0x33;
+        memcpy(f + 2, f + 50, 4);
+    }
+}
+
 static void fix_addrs(uint8_t *f, size_t n)
 {
     uint32_t a;
+
+    if (n >= 54 && f[12] == 0x86 && f[13] == 0xdd)
+        fix_addrs6(f, n);
 
     if (n >= 34 && f[12] == 8 && f[13] == 0) {
         a = known_addr(f[26]);
@@ -142,12 +183,40 @@ static void fix_addrs(uint8_t *f, size_t n)
     }
 }
 
+/* Of what stands behind a good chain of extension headers, too. */
+static void fix_sums6(uint8_t *f, size_t n)
+{
+    struct rte_ipv6_hdr *ip = (void *)(f + 14);
+    struct net_ip6_chain c;
+    struct rte_mbuf *m;
+    uint16_t zero = 0;
+    uint32_t off;
+    size_t field;
+
+    f[14] = (uint8_t)(0x60 | (f[14] & 0xf));
+    ip->payload_len = rte_cpu_to_be_16((uint16_t)(n - 54));
+    if (net_ip6_walk(f + 14, (uint32_t)n - 14, &c) != NET_IP6_GOOD)
+        return;
+    off = 54u + c.len;
+    field = off + (c.protocol == IPPROTO_TCP ? 16u : c.protocol == IPPROTO_ICMPV6 ? 2 : 6);
+    if (n < field + 2)
+        return;
+    memcpy(f + field, &zero, sizeof(zero));
+    m = rte_pktmbuf_alloc(net_ports_pool(ports, 0));
+    must(m && n <= 2000, "no mbuf");
+    memcpy(rte_pktmbuf_append(m, (uint16_t)n), f, n);
+    put16(f + field, l4_cksum6(m, ip, c.protocol, off, (uint32_t)n - off));
+    rte_pktmbuf_free(m);
+}
+
 static void fix_sums(uint8_t *f, size_t n)
 {
     struct rte_ipv4_hdr *ip = (void *)(f + 14);
     size_t l4 = n - 34, field;
     uint16_t sum;
 
+    if (n >= 54 && n <= 2000 && f[12] == 0x86 && f[13] == 0xdd)
+        fix_sums6(f, n);
     if (n < 34 || f[12] != 8 || f[13] != 0)
         return;
     ip->version_ihl = 0x45;
@@ -254,6 +323,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         data += n;
         size -= n;
         one_frame(how, frame, n);
+        if (how & ANNOUNCE)
+            net_announce(worker);
         if (how & TIME) {
             now += 700 * US_IN_MS;
             net_tick(worker, now);
