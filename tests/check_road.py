@@ -13,9 +13,11 @@ CALLS = {"malloc", "calloc", "realloc", "free", "aligned_alloc", "posix_memalign
 LOCKS = re.compile(r"^(pthread_(mutex|rwlock|spin|cond|barrier)_\w+|sem_\w+|rte_spinlock_\w+|rte_rwlock_\w+|"
                    r"rte_malloc\w*|rte_zmalloc\w*|rte_calloc\w*|rte_free|rte_ring_create\w*|rte_mempool_create\w*)$")
 
-# Functions that are not on the road: made, loaded, taken over and ended.
+# Functions that are not on the road: made, loaded, taken over and ended with a worker, a set or the program. What
+# comes and goes with connections and calls is on it, whatever its name.
 OFF_THE_ROAD = re.compile(
-    r"^\w*(_new|_delete|_free|_load|_open|_close|_make|_init|_start|_build|_compile|_adopt|_builder_\w+|_wipe)$|"
+    r"^(?!exchange_|caller_|vendor_|tls_session_|tls_free$|conn_|segment_)"
+    r"\w*(_new|_delete|_free|_load|_open|_close|_make|_init|_start|_build|_compile|_adopt|_builder_\w+|_wipe)$|"
     r"^rules_expr_\w+$")
 
 # On it, or not known by their names; each with why it may.
@@ -23,7 +25,7 @@ ALLOWED = {
     "net": {"drain": "ports being closed", "net_port_find": "start", "net_port_start": "start",
             "make_ring": "start", "free_huge_kib": "start", "free_pages": "start", "make_pools": "start"},
     "tcp": {"slab": "start"},
-    "tls": {"tls_session_new": "once a connection", "tls_leaf_for": "once a name that was not in the cache",
+    "tls": {"tls_session_new": "once a connection", "tls_free": "once a connection", "tls_leaf_for": "once a name that was not in the cache",
             "tls_leaf_drop": "a leaf that goes from the cache", "tls_host_keep": "once a vendor's name",
             "tls_host_drop": "a vendor's name that is forgotten", "tls_file_read": "start",
             "tls_pem_blob": "start"},

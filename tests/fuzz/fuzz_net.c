@@ -100,6 +100,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
     struct net_profile p = {.driver = "ring",
                             .workers = 1,
+                            .queues = 1,
                             .rx_ring = 64,
                             .tx_ring = 64,
                             .mtu = 1500,
