@@ -151,6 +151,13 @@ enum exchange_state {
     X_OWN,     /* an answer of our own is going out */
 };
 
+/* What is asked, and by whom: needed until the answer has begun. */
+struct request {
+    struct http_head head;
+    struct rules_params params;
+    struct rules_caller who;
+};
+
 /* One call. The memory is recycled; what a new call must find zero begins with `caller`. */
 struct exchange {
     EVP_MD_CTX *sha_request, *sha_answer; /* made once, kept for the next call */
@@ -211,15 +218,15 @@ struct exchange {
     char answer_type[96];
     enum match_syntax answer_syntax;
     uint32_t secret_version;
-    struct rules_params params;
-    struct rules_caller who;
+    struct span caller_id; /* asked->who.id, for as long as the call */
     struct rules_verdict verdict;
     struct wheel_timer timer;
     TAILQ_ENTRY(exchange) parked; /* by ticket */
     LIST_ENTRY(exchange) link;    /* in w->calls */
     char id[CALL_ID_TEXT];
 
-    struct http_head *head; /* a block of the worker's memory; w->no_head once it is not needed */
+    struct request *asked;  /* a block of the worker's memory; w->forgotten once not needed */
+    struct http_head *head; /* asked->head */
 };
 
 SLIST_HEAD(exchange_free, exchange);
@@ -267,7 +274,7 @@ struct call_worker {
     unsigned nhosts;
 
     EVP_MD *sha256;
-    struct http_head no_head;     /* stands for a request's that has been given back: keep-alive */
+    struct request forgotten;     /* stands for one that has been given back: keep-alive */
     struct http_head answer_head; /* of the answer that is being parsed: used up in one step */
     char *scratch;                /* CAPTURE_MAX + CAPTURE_SLACK, for masking */
     struct hold_request *hold_blocks[HOLD_BLOCKS];
@@ -374,6 +381,8 @@ enum step forward_upload(struct exchange *x);
 bool forward_repeatable(const struct exchange *x);
 
 /* reply.c */
+/* Nothing is to be read or written: gives back what the queue does not need. */
+void reply_rest(struct exchange *x);
 /* Must the answer be readable, since something in it may have to be masked? */
 bool reply_inspects(const struct exchange *x);
 enum step reply_run(struct exchange *x);

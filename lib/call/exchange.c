@@ -168,14 +168,15 @@ static bool identify(struct exchange *x)
                                                 x->w->wall_ns, &x->identity);
 
     if (why != IDENTITY_NONE) {
-        x->who.method = SPAN_LIT("none");
-        x->who.address = *from;
+        x->asked->who.method = SPAN_LIT("none");
+        x->asked->who.address = *from;
         exchange_refuse(x, CALL_identity_required, identity_cause_name(why),
                         span_cstr(identity_cause_text(why)));
         return false;
     }
-    x->who = x->identity->caller;
-    x->who.address = *from;
+    x->asked->who = x->identity->caller;
+    x->caller_id = x->asked->who.id;
+    x->asked->who.address = *from;
     return true;
 }
 
@@ -226,7 +227,7 @@ void exchange_begin(struct exchange *x)
         return;
     }
     x->function = rules_function_for(x->gen->rules, x->connection, x->head->method, x->head->path,
-                                     &x->params);
+                                     &x->asked->params);
     if (identify(x)) {
         exchange_timer(x, x->w->c.limits.body_us);
         read_body_or_decide(x);
@@ -346,9 +347,9 @@ enum step exchange_body(struct exchange *x)
 static void judge(struct exchange *x)
 {
     struct rules_call call = {
-        .caller = &x->who,
+        .caller = &x->asked->who,
         .function = x->function,
-        .params = &x->params,
+        .params = &x->asked->params,
         .head = x->head,
         .body_type = x->body_type,
         .body = x->body_problem ? SPAN_NONE : span_of(x->body, x->body_len),
@@ -486,9 +487,10 @@ static void forget_request(struct exchange *x)
 
     if (!x->head->keep_alive)
         x->close_caller = true;
-    if (x->head != &x->w->no_head)
-        buddy_free(memory, x->head);
-    x->head = &x->w->no_head;
+    if (x->asked != &x->w->forgotten)
+        buddy_free(memory, x->asked);
+    x->asked = &x->w->forgotten;
+    x->head = &x->asked->head;
     if (x->body)
         buddy_free(memory, x->body);
     x->body = NULL;
@@ -512,7 +514,7 @@ void exchange_rest(struct exchange *x)
     }
     if (!x->head_out || !x->upload_done || v->out.p)
         return;
-    outq_shrink(&x->caller->out, x->w->memory);
+    reply_rest(x);
     forget_request(x);
 }
 

@@ -157,6 +157,7 @@ class BoundsLab(lab_module.Lab):
         huge = text.get("Private_Hugetlb", 0) + text.get("Shared_Hugetlb", 0)
         w = self.counters()["workers"][0]
         return {"rss": text["Rss"] + huge, "pss": text["Pss"] + huge, "huge": huge,
+                "anonymous": text["Anonymous"], "files": text["Rss"] - text["Anonymous"],
                 "blocks": w["memory_used"] >> 10, "callers": w["callers"], "vendors": w["vendors"]}
 
     def refusals(self):
