@@ -6,6 +6,7 @@
  *     peers.c       connections a caller's address
  *     exchange.c    one call: from a parsed head to a decision, parked, resumed, ended
  *     held.c        messages with the control thread
+ *     wait.c        how long a call waits for what, and what it keeps meanwhile
  *     forward.c     the request on its way to the vendor
  *     reply.c       the vendor's answer on its way to the caller, masked
  *     vendor.c      vendor connections and their pool
@@ -346,10 +347,6 @@ void exchange_end(struct exchange *x, const char *outcome);
 void exchange_refuse(struct exchange *x, enum call_cause cause, const char *cause_name,
                      struct span message);
 void exchange_timer(struct exchange *x, uint64_t after_us);
-/* The vendor's side has moved: it has its time again, unless the caller's body sets the pace. */
-void exchange_vendor_moved(struct exchange *x);
-/* Nothing moves: gives back what a call that only waits does not need. */
-void exchange_rest(struct exchange *x);
 
 /* held.c */
 void held_open(struct exchange *x);
@@ -373,6 +370,16 @@ enum step {
     STEP_ON,   /* the call's state has changed, or it has ended and the caller lives: look again */
     STEP_DEAD, /* the caller's connection is gone, and the call with it */
 };
+
+/* wait.c */
+/* The vendor's side has moved: it has its time again, unless the caller's body sets the pace. */
+void exchange_vendor_moved(struct exchange *x);
+/* Nothing moves: gives back what a call that only waits does not need. */
+void exchange_rest(struct exchange *x);
+/* Has the body moved at its rate since the timer was set? Then it is set again. */
+bool exchange_body_moves(struct exchange *x);
+/* The timer of a call that has been forwarded has fired: who is it that does not move? */
+enum step exchange_answer_late(struct exchange *x);
 
 /* forward.c */
 void forward_start(struct exchange *x); /* x->vendor is verified: composes the request */

@@ -73,8 +73,7 @@ def test_pairs_cost_little_and_live(box, sanitized):
     each = (after["rss"] - before["rss"]) / n
     blocks = (after["blocks"] - before["blocks"]) / n
     assert blocks <= 4, f"a waiting pair keeps {blocks:.1f} KiB of blocks; 4 are enough"
-    # The first pairs also pay for what is shared: at full size it is less.
-    assert sanitized or each <= 56, f"a pair costs {each:.1f} KiB"
+    assert sanitized or each <= 40, f"a pair costs {each:.1f} KiB"
     box.sh(box.vendor, f"kill -USR1 {box.streams.p.pid}")
     alive = holders.ask("events 1", 120)
     assert alive["streams"] == 0 and alive["held"] == n, f"an event for each stream: {alive}"
