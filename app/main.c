@@ -239,13 +239,22 @@ static struct rte_ring *make_ring(const char *what, unsigned worker)
                                 RING_F_SP_ENQ | RING_F_SC_DEQ);
 }
 
+static unsigned share(unsigned all, unsigned workers)
+{
+    return (all + workers - 1) / workers;
+}
+
 /* The limits in turnpike.yaml are those of the whole appliance. */
 static struct call_limits worker_share(const struct call_limits *all, unsigned workers)
 {
     struct call_limits l = *all;
 
-    l.max_callers = (all->max_callers + workers - 1) / workers;
-    l.max_vendors = (all->max_vendors + workers - 1) / workers;
+    l.max_callers = share(all->max_callers, workers);
+    l.max_callers_an_address = share(all->max_callers_an_address, workers);
+    l.max_handshakes = share(all->max_handshakes, workers);
+    l.max_handshakes_an_address = share(all->max_handshakes_an_address, workers);
+    l.max_vendors = share(all->max_vendors, workers);
+    l.max_idle_a_host = share(all->max_idle_a_host, workers);
     l.memory = all->memory / workers;
     return l;
 }

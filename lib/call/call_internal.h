@@ -6,6 +6,7 @@
  *     peers.c       connections a caller's address
  *     exchange.c    one call: from a parsed head to a decision, parked, resumed, ended
  *     held.c        messages with the control thread
+ *     wait.c        how long a call waits for what, and what it keeps meanwhile
  *     forward.c     the request on its way to the vendor
  *     reply.c       the vendor's answer on its way to the caller, masked
  *     tunnel.c      what passes after the vendor has agreed to an upgrade
@@ -182,6 +183,13 @@ struct tunnel {
     bool told;      /* and the sink has been told so, after the last byte */
 };
 
+/* What is asked, and by whom: needed until the answer has begun. */
+struct request {
+    struct http_head head;
+    struct rules_params params;
+    struct rules_caller who;
+};
+
 /* One call. The memory is recycled; what a new call must find zero begins with `caller`. */
 struct exchange {
     EVP_MD_CTX *sha_request, *sha_answer; /* made once, kept for the next call */
@@ -246,15 +254,15 @@ struct exchange {
     char answer_type[96];
     enum match_syntax answer_syntax;
     uint32_t secret_version;
-    struct rules_params params;
-    struct rules_caller who;
+    struct span caller_id; /* asked->who.id, for as long as the call */
     struct rules_verdict verdict;
     struct wheel_timer timer;
     TAILQ_ENTRY(exchange) parked; /* by ticket */
     LIST_ENTRY(exchange) link;    /* in w->calls */
     char id[CALL_ID_TEXT];
 
-    struct http_head *head; /* a block of the worker's memory; w->no_head once it is not needed */
+    struct request *asked;  /* a block of the worker's memory; w->forgotten once not needed */
+    struct http_head *head; /* asked->head */
 };
 
 SLIST_HEAD(exchange_free, exchange);
@@ -304,7 +312,7 @@ struct call_worker {
     struct vendor_queue pooled; /* all pooled connections */
 
     EVP_MD *sha256;
-    struct http_head no_head;     /* stands for a request's that has been given back: keep-alive */
+    struct request forgotten;     /* stands for one that has been given back: keep-alive */
     struct http_head answer_head; /* of the answer that is being parsed: used up in one step */
     char *scratch;                /* CAPTURE_MAX + CAPTURE_SLACK, for masking */
     struct hold_request *hold_blocks[HOLD_BLOCKS];
@@ -378,10 +386,6 @@ void exchange_end(struct exchange *x, const char *outcome);
 void exchange_refuse(struct exchange *x, enum call_cause cause, const char *cause_name,
                      struct span message);
 void exchange_timer(struct exchange *x, uint64_t after_us);
-/* The vendor's side has moved: it has its time again, unless the caller's body sets the pace. */
-void exchange_vendor_moved(struct exchange *x);
-/* Nothing moves: gives back what a call that only waits does not need. */
-void exchange_rest(struct exchange *x);
 
 /* held.c */
 void held_open(struct exchange *x);
@@ -430,6 +434,16 @@ enum step {
     STEP_DEAD, /* the caller's connection is gone, and the call with it */
 };
 
+/* wait.c */
+/* The vendor's side has moved: it has its time again, unless the caller's body sets the pace. */
+void exchange_vendor_moved(struct exchange *x);
+/* Nothing moves: gives back what a call that only waits does not need. */
+void exchange_rest(struct exchange *x);
+/* Has the body moved at its rate since the timer was set? Then it is set again. */
+bool exchange_body_moves(struct exchange *x);
+/* The timer of a call that has been forwarded has fired: who is it that does not move? */
+enum step exchange_answer_late(struct exchange *x);
+
 /* forward.c */
 void forward_start(struct exchange *x); /* x->vendor is verified: composes the request */
 enum step forward_upload(struct exchange *x);
@@ -437,6 +451,8 @@ enum step forward_upload(struct exchange *x);
 bool forward_repeatable(const struct exchange *x);
 
 /* reply.c */
+/* Nothing is to be read or written: gives back what the queue does not need. */
+void reply_rest(struct exchange *x);
 /* Must the answer be readable, since something in it may have to be masked? */
 bool reply_inspects(const struct exchange *x);
 enum step reply_run(struct exchange *x);

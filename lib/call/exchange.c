@@ -169,14 +169,15 @@ static bool identify(struct exchange *x)
                                                 certificates, from, x->w->wall_ns, &x->identity);
 
     if (why != IDENTITY_NONE) {
-        x->who.method = SPAN_LIT("none");
-        x->who.address = *from;
+        x->asked->who.method = SPAN_LIT("none");
+        x->asked->who.address = *from;
         exchange_refuse(x, CALL_identity_required, identity_cause_name(why),
                         span_cstr(identity_cause_text(why)));
         return false;
     }
-    x->who = x->identity->caller;
-    x->who.address = *from;
+    x->asked->who = x->identity->caller;
+    x->caller_id = x->asked->who.id;
+    x->asked->who.address = *from;
     return true;
 }
 
@@ -232,7 +233,7 @@ void exchange_begin(struct exchange *x)
         return;
     }
     x->function = rules_function_for(x->gen->rules, x->connection, x->head->method, x->head->path,
-                                     &x->params);
+                                     &x->asked->params);
     if (identify(x)) {
         exchange_timer(x, x->w->c.limits.body_us);
         read_body_or_decide(x);
@@ -352,9 +353,9 @@ enum step exchange_body(struct exchange *x)
 static void judge(struct exchange *x)
 {
     struct rules_call call = {
-        .caller = &x->who,
+        .caller = &x->asked->who,
         .function = x->function,
-        .params = &x->params,
+        .params = &x->asked->params,
         .head = x->head,
         .body_type = x->body_type,
         .body = x->body_problem ? SPAN_NONE : span_of(x->body, x->body_len),
@@ -475,99 +476,6 @@ void exchange_approved(struct exchange *x, const char *who)
     promise(x, "allow", "approved");
 }
 
-/* ---------------------------------------------------------------------- waiting */
-
-void exchange_vendor_moved(struct exchange *x)
-{
-    x->stalls = 0;
-    if (x->upload_done)
-        exchange_timer(x, x->w->c.limits.answer_us);
-}
-
-/* What was asked is not needed any more once the answer has begun and the whole request is gone. */
-static void forget_request(struct exchange *x)
-{
-    struct caller *c = x->caller;
-    struct buddy *memory = x->w->memory;
-
-    if (!x->head->keep_alive)
-        x->close_caller = true;
-    if (x->head != &x->w->no_head)
-        buddy_free(memory, x->head);
-    x->head = &x->w->no_head;
-    if (x->body)
-        buddy_free(memory, x->body);
-    x->body = NULL;
-    if (c->in && c->in_pos == c->in_len) {
-        buddy_free(memory, c->in);
-        c->in = NULL;
-        c->in_len = c->in_cap = c->in_pos = c->scanned = 0;
-    }
-}
-
-void exchange_rest(struct exchange *x)
-{
-    struct vendor *v = x->vendor;
-
-    if (x->state != X_FORWARD || !v)
-        return;
-    if (v->in && v->in_pos == v->in_len) {
-        buddy_free(x->w->memory, v->in);
-        v->in = NULL;
-        v->in_len = v->in_cap = v->in_pos = 0;
-    }
-    if (!x->head_out || !x->upload_done || v->out.p)
-        return;
-    outq_shrink(&x->caller->out, x->w->memory);
-    forget_request(x);
-}
-
-/* Has the body moved at its rate since the timer was set? Then it is set again. */
-static bool body_moves(struct exchange *x)
-{
-    const struct call_limits *l = &x->w->c.limits;
-    uint64_t least = l->body_rate * l->body_us / US_IN_S, got = x->upload.total - x->upload_mark;
-
-    if (got == 0 || got < least)
-        return false;
-    x->upload_mark = x->upload.total;
-    exchange_timer(x, l->body_us);
-    return true;
-}
-
-/* A body that passes as it comes has stopped: is it the caller or the vendor that waits? */
-static enum step upload_stopped(struct exchange *x)
-{
-    const struct call_limits *l = &x->w->c.limits;
-
-    if (body_moves(x))
-        return STEP_WAIT;
-    if (x->vendor && outq_pending(&x->vendor->out)) {
-        if (++x->stalls * l->body_us < l->answer_us) {
-            x->upload_mark = x->upload.total;
-            exchange_timer(x, l->body_us);
-            return STEP_WAIT;
-        }
-        counter_inc(&x->w->counters.timeouts);
-        counter_inc(&x->w->counters.slow_vendor_answer);
-        return reply_vendor_lost(x, CALL_vendor_timeout);
-    }
-    counter_inc(&x->w->counters.timeouts);
-    counter_inc(&x->w->counters.slow_body);
-    x->outcome = "request_too_slow";
-    caller_abort(x->caller);
-    return STEP_DEAD;
-}
-
-static enum step answer_late(struct exchange *x)
-{
-    if (!x->upload_done)
-        return upload_stopped(x);
-    counter_inc(&x->w->counters.timeouts);
-    counter_inc(&x->w->counters.slow_vendor_answer);
-    return reply_vendor_lost(x, CALL_vendor_timeout);
-}
-
 /* ---------------------------------------------------------------------- ending */
 
 static void on_timer(struct wheel_timer *t, uint64_t now_us)
@@ -578,7 +486,7 @@ static void on_timer(struct wheel_timer *t, uint64_t now_us)
     (void)now_us;
     switch (x->state) {
     case X_BODY:
-        if (body_moves(x))
+        if (exchange_body_moves(x))
             return;
         counter_inc(&x->w->counters.timeouts);
         counter_inc(&x->w->counters.slow_body);
@@ -590,7 +498,7 @@ static void on_timer(struct wheel_timer *t, uint64_t now_us)
         exchange_refuse(x, CALL_approvals_unavailable, NULL, SPAN_NONE);
         break;
     case X_FORWARD:
-        if (answer_late(x) == STEP_DEAD)
+        if (exchange_answer_late(x) == STEP_DEAD)
             return;
         break;
     case X_VENDOR:

@@ -56,7 +56,7 @@ static bool put_groups(const struct rules_rule *rule, char *to, size_t cap)
 static bool put_digest(struct exchange *x, struct hold_request *r)
 {
     struct hold_subject s = {
-        .caller = x->who.id,
+        .caller = x->asked->who.id,
         .connection = x->connection->name,
         .function = x->function->name,
         .method = x->head->method,
@@ -116,7 +116,7 @@ static bool fill_request(struct exchange *x, struct hold_request *r)
     r->rev = rule->rev;
     r->quorum = rule->quorum ? rule->quorum : 1;
     put_text(r->call, sizeof(r->call), span_cstr(x->id));
-    put_text(r->caller, sizeof(r->caller), x->who.id);
+    put_text(r->caller, sizeof(r->caller), x->asked->who.id);
     put_text(r->connection, sizeof(r->connection), x->connection->name);
     put_text(r->function, sizeof(r->function), x->function->name);
     put_text(r->method, sizeof(r->method), x->head->method);

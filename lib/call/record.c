@@ -67,11 +67,11 @@ static void put_generation(struct audit_event *e, const struct exchange *x)
 
 static void put_caller(struct audit_event *e, const struct exchange *x)
 {
-    put_some(e, AUDIT_F_CALLER, x->who.id);
-    put_some(e, AUDIT_F_ISSUER, x->who.issuer);
-    put_some(e, AUDIT_F_IDENTITY, x->who.method);
-    for (unsigned i = 0; i < x->who.ngroups; i++)
-        audit_text(e, AUDIT_F_GROUP, x->who.groups[i]);
+    put_some(e, AUDIT_F_CALLER, x->asked->who.id);
+    put_some(e, AUDIT_F_ISSUER, x->asked->who.issuer);
+    put_some(e, AUDIT_F_IDENTITY, x->asked->who.method);
+    for (unsigned i = 0; i < x->asked->who.ngroups; i++)
+        audit_text(e, AUDIT_F_GROUP, x->asked->who.groups[i]);
     if (x->identity) {
         put_some(e, AUDIT_F_SUBJECT, x->identity->subject);
         put_some(e, AUDIT_F_TOKEN_ID, x->identity->token_id);
@@ -266,7 +266,7 @@ void record_settled(struct exchange *x, const char *outcome)
         return;
     audit_text(&e, AUDIT_F_CALL, span_cstr(x->id));
     audit_number(&e, AUDIT_F_WORKER, x->w->c.worker);
-    put_some(&e, AUDIT_F_CALLER, x->who.id);
+    put_some(&e, AUDIT_F_CALLER, x->caller_id);
     audit_text(&e, AUDIT_F_FUNCTION, x->function->name);
     audit_text(&e, AUDIT_F_OUTCOME, span_cstr(outcome));
     if (x->cause_name)

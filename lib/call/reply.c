@@ -510,6 +510,29 @@ static enum step finish(struct exchange *x)
     return STEP_ON;
 }
 
+void reply_rest(struct exchange *x)
+{
+    struct outq *q = &x->caller->out;
+
+    if (outq_pending(q))
+        return;
+    if (x->chunk_out && !x->answer.done && q->end == q->ready + HOLE)
+        q->end = q->ready;
+    outq_shrink(q, x->w->memory);
+}
+
+static bool reply_wakes(struct exchange *x)
+{
+    struct outq *q = &x->caller->out;
+    bool rested = !q->p;
+
+    if (!outq_open(q, x->w->memory, OUT_BLOCK))
+        return false;
+    if (rested && x->chunk_out && !x->answer.done)
+        q->end = q->ready + HOLE;
+    return true;
+}
+
 /* Reads while there is something to read and room for it. */
 static enum step fill_all(struct exchange *x)
 {
@@ -518,7 +541,7 @@ static enum step fill_all(struct exchange *x)
     while (!x->head_out || !x->answer.done) {
         enum step s;
 
-        if (x->head_out && !outq_open(q, x->w->memory, OUT_BLOCK))
+        if (x->head_out && !reply_wakes(x))
             return unusable(x, CALL_busy, NULL);
         if (q->p) {
             outq_compact(q, READ_LEAST + TAIL + MATCH_LOOKBACK);

@@ -123,7 +123,7 @@ struct call_worker *call_worker_new(const struct call_config *c, uint64_t now_us
     TAILQ_INIT(&w->half_open);
     TAILQ_INIT(&w->idle);
     TAILQ_INIT(&w->turns);
-    w->no_head.keep_alive = true;
+    w->forgotten.head.keep_alive = true;
     LIST_INIT(&w->calls);
     TAILQ_INIT(&w->parked);
     w->region_size = c->limits.memory & ~((size_t)(2 << 20) - 1);
@@ -220,18 +220,21 @@ static void pin(struct exchange *x, uint32_t by, memory_order order)
 struct exchange *exchange_new(struct call_worker *w)
 {
     struct exchange *x = SLIST_FIRST(&w->free_exchanges);
-    struct http_head *head = buddy_alloc(w->memory, sizeof(*head));
+    struct request *asked = buddy_alloc(w->memory, sizeof(*asked));
 
-    if (head && x)
+    if (asked && x)
         SLIST_REMOVE_HEAD(&w->free_exchanges, free);
-    else if (!head || !(x = exchange_make())) {
-        buddy_free(w->memory, head);
+    else if (!asked || !(x = exchange_make())) {
+        buddy_free(w->memory, asked);
         return NULL;
     }
     memset((char *)x + offsetof(struct exchange, caller), 0,
            sizeof(*x) - offsetof(struct exchange, caller));
     x->w = w;
-    x->head = head;
+    memset(&asked->params, 0, sizeof(asked->params));
+    memset(&asked->who, 0, sizeof(asked->who));
+    x->asked = asked;
+    x->head = &asked->head;
     x->gen = w->gen;
     x->generation_number = w->gen->number;
     pin(x, 1, memory_order_relaxed);
@@ -244,8 +247,8 @@ void exchange_recycle(struct exchange *x)
     struct call_worker *w = x->w;
 
     LIST_REMOVE(x, link);
-    if (x->head != &w->no_head)
-        buddy_free(w->memory, x->head);
+    if (x->asked != &w->forgotten)
+        buddy_free(w->memory, x->asked);
     pin(x, (uint32_t)-1, memory_order_release);
     SLIST_INSERT_HEAD(&w->free_exchanges, x, free);
 }

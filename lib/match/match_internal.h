@@ -194,9 +194,14 @@ struct match_stream {
     bool planned; /* `plan` is not all zero */
     struct match_found found;
     uint64_t pattern_end[MATCH_DETECTORS_MAX]; /* absolute end of the last match counted */
-    uint8_t plan[MATCH_LOOKBACK];              /* for the bytes held */
-    uint8_t history[HISTORY_MAX];              /* decoded bytes before the window, for patterns */
+    uint8_t *plan;                             /* MATCH_LOOKBACK, for the bytes held */
+    uint8_t *history; /* HISTORY_MAX: decoded bytes before the window, for patterns */
     struct match_stream *next_free;
+};
+
+/* What few streams ever use: apart from them, so that its pages stay untouched. */
+struct stream_cold {
+    uint8_t plan[MATCH_LOOKBACK], history[HISTORY_MAX];
 };
 
 struct slot {
@@ -220,6 +225,7 @@ struct match_worker {
     struct view_room room;
     uint8_t joined[HISTORY_MAX + WINDOW_MAX]; /* history and view in one, for `som` */
     struct match_stream own;                  /* for match_buffer */
+    struct stream_cold own_cold, *cold;       /* one a stream */
     struct match_stream streams[];
 };
 

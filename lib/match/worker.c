@@ -13,8 +13,17 @@ struct match_worker *match_worker_new(unsigned streams)
 
     if (!w)
         return NULL;
+    w->cold = calloc(streams + 1u, sizeof(*w->cold));
+    if (!w->cold) {
+        free(w);
+        return NULL;
+    }
     w->count = streams;
+    w->own.plan = w->own_cold.plan;
+    w->own.history = w->own_cold.history;
     for (unsigned i = 0; i < streams; i++) {
+        w->streams[i].plan = w->cold[i].plan;
+        w->streams[i].history = w->cold[i].history;
         w->streams[i].next_free = w->free;
         w->free = &w->streams[i];
     }
@@ -47,6 +56,7 @@ void match_worker_free(struct match_worker *w)
         slot_free(t);
     }
     hs_free_scratch(w->scratch);
+    free(w->cold); /* each stream wiped its own when it was closed */
     explicit_bzero(w, sizeof(*w) + w->count * sizeof(w->streams[0]));
     free(w);
 }

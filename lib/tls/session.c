@@ -229,8 +229,11 @@ enum tls_result tls_read(struct tls_session *s, void *buf, size_t n, size_t *got
             return r;
     }
     tls_clean_queue();
-    if (nothing_to_read(s))
+    if (nothing_to_read(s)) {
+        /* A ticket of TLS 1.3 makes OpenSSL set up a buffer for an answer that it never writes. */
+        SSL_free_buffers(s->ssl);
         return TLS_AGAIN;
+    }
     fresh = SSL_pending(s->ssl) == 0;
     ret = SSL_read_ex(s->ssl, buf, n, got);
     if (s->renegotiation) {

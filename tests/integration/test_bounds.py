@@ -42,7 +42,7 @@ def no_tool_outlives_its_test(box):
     yield
     box.end_tools()
     time.sleep(0.2)
-    box.sh(box.vendor, f"kill -USR1 {box.streams.p.pid}")
+    box.event()
     nobody(box)
 
 
@@ -73,15 +73,14 @@ def test_pairs_cost_little_and_live(box, sanitized):
     each = (after["rss"] - before["rss"]) / n
     blocks = (after["blocks"] - before["blocks"]) / n
     assert blocks <= 4, f"a waiting pair keeps {blocks:.1f} KiB of blocks; 4 are enough"
-    # The first pairs also pay for what is shared: at full size it is less.
-    assert sanitized or each <= 56, f"a pair costs {each:.1f} KiB"
-    box.sh(box.vendor, f"kill -USR1 {box.streams.p.pid}")
+    assert sanitized or each <= 40, f"a pair costs {each:.1f} KiB"
+    box.event()
     alive = holders.ask("events 1", 120)
     assert alive["streams"] == 0 and alive["held"] == n, f"an event for each stream: {alive}"
     holders.end()
     time.sleep(0.5)
     # A stream whose caller has closed ends with the next event (or the vendor's time).
-    box.sh(box.vendor, f"kill -USR1 {box.streams.p.pid}")
+    box.event()
     nobody(box)
     assert box.memory()["blocks"] <= before["blocks"] + 64, "blocks come back when callers leave"
 

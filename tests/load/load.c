@@ -88,7 +88,7 @@ char *load_file(const char *path)
 
 void load_raise_files(void)
 {
-    struct rlimit most = {2u << 20, 2u << 20}, now;
+    struct rlimit most = {1u << 20, 1u << 20}, now;
 
     if (setrlimit(RLIMIT_NOFILE, &most) == 0 || getrlimit(RLIMIT_NOFILE, &now) != 0)
         return;

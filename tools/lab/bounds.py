@@ -4,6 +4,7 @@ import json
 import os
 import re
 import select
+import signal
 import subprocess
 import time
 
@@ -11,7 +12,7 @@ from . import lab as lab_module
 
 SOURCES = "10.10.0.100-10.10.0.115"   # holders
 FOES = "10.10.0.140-10.10.0.143"      # attackers with real connections
-TARGETS = "10.20.0.100-10.20.0.107"   # the vendor for many connections
+TARGETS = "10.20.0.100-10.20.0.115"   # the vendor for many connections
 NGINX = "10.20.0.10"
 NAME = "api.payments.test"             # nginx
 MANY = "special.payments.test"         # the vendor for many
@@ -49,13 +50,19 @@ class Tool:
         line, self.unread = self.unread.split(b"\n", 1)
         return json.loads(line)
 
-    def ask(self, text, timeout=60):
+    def say(self, text):
         self.p.stdin.write(text.encode() + b"\n")
         self.p.stdin.flush()
+
+    def report(self, timeout=60):
         answer = {}
         while answer.get("what") != "report":
             answer = {**answer, **self.line(timeout)}
         return answer
+
+    def ask(self, text, timeout=60):
+        self.say(text)
+        return self.report(timeout)
 
     def end(self):
         """The holders close what they hold."""
@@ -68,9 +75,50 @@ class Tool:
             self.p.wait(10)
 
 
+class Crowd:
+    """Several of the holders' or the vendor's processes as one: the files that one may open are bounded. Numbers are
+    added up, times are the longest."""
+
+    def __init__(self, tools):
+        self.tools = tools
+
+    def sum(self, answers):
+        out = {}
+        for a in answers:
+            for key, value in a.items():
+                if isinstance(value, dict):
+                    out[key] = self.sum([out.get(key, {}), value])
+                elif isinstance(value, str):
+                    out[key] = value
+                else:
+                    out[key] = max(out.get(key, 0), value) if key == "seconds" else out.get(key, 0) + value
+        return out
+
+    def line(self, timeout=60):
+        return self.sum([t.line(timeout) for t in self.tools])
+
+    def ask(self, text, timeout=60):
+        for t in self.tools:
+            t.say(text)
+        return self.sum([t.report(timeout) for t in self.tools])
+
+    def signal(self, how):
+        for t in self.tools:
+            os.kill(t.p.pid, how)
+
+    def end(self):
+        for t in self.tools:
+            t.end()
+
+    def kill(self):
+        for t in self.tools:
+            t.kill()
+
+
 class BoundsLab(lab_module.Lab):
-    def __init__(self, limits="", profile=None, **kw):
+    def __init__(self, limits="", profile=None, many=1000, **kw):
         super().__init__(**kw)
+        self.crowd = -(-many // 15000)  # processes on each side
         self.limits, self.profile, self.tools = limits, profile or {}, []
 
     # ------------------------------------------------------------------ set-up
@@ -101,8 +149,13 @@ class BoundsLab(lab_module.Lab):
         super()._vendors()
         with open(self.path("www", "files", "large"), "wb") as f:
             f.write(b"x" * (8 << 20))
-        self.streams = Tool(self, self.vendor, "streams", "--listen", TARGETS, "--certificate",
-                            self.path("special.pem"), "--key", self.path("special.key"))
+        places = addresses(TARGETS)
+        each = len(places) // self.crowd
+        self.streams = Crowd([
+            Tool(self, self.vendor, "streams", "--listen", f"{places[i * each]}-{places[i * each + each - 1]}",
+                 "--certificate", self.path("special.pem"), "--key", self.path("special.key"))
+            for i in range(self.crowd)])
+        self.used = each * self.crowd
 
     def up(self):
         super().up()
@@ -122,10 +175,19 @@ class BoundsLab(lab_module.Lab):
 
     # ------------------------------------------------------------------- tools
 
-    def holders(self, n, *more, stream=False):
-        return Tool(self, self.caller, "holders", "--connections", str(n), "--pending", "64", "--sources", SOURCES, "--targets",
-                    TARGETS, "--name", MANY, "--token-file", self.path("token"), "--path",
-                    "/v1/stream" if stream else "/v1/hold", *(["--stream"] if stream else []), *more)
+    def holders(self, n, *more, stream=False, rate=2000):
+        first = addresses(TARGETS)[0]
+        last = addresses(TARGETS)[self.used - 1]
+        return Crowd([
+            Tool(self, self.caller, "holders", "--connections", str(n // self.crowd), "--pending",
+                 str(64 // self.crowd), "--rate", str(rate // self.crowd), "--sources", SOURCES, "--targets",
+                 f"{first}-{last}", "--name", MANY, "--token-file", self.path("token"), "--path",
+                 "/v1/stream" if stream else "/v1/hold", *(["--stream"] if stream else []), *more)
+            for _ in range(self.crowd)])
+
+    def event(self):
+        """One more event for every open stream."""
+        self.streams.signal(signal.SIGUSR1)
 
     def attack(self, kind, *more, seconds=5):
         mac = self.sh(self.box, "cat /sys/class/net/in0/address").stdout.strip()
@@ -136,9 +198,9 @@ class BoundsLab(lab_module.Lab):
     def end_tools(self):
         """Whatever a test that failed has left running."""
         for tool in self.tools:
-            if tool is not self.streams:
+            if tool not in self.streams.tools:
                 tool.kill()
-        self.tools = [self.streams]
+        self.tools = list(self.streams.tools)
 
     def honest(self, *more, seconds=5):
         return Tool(self, self.caller, "honest", "--target", NGINX, "--name", NAME, "--source",
@@ -157,6 +219,7 @@ class BoundsLab(lab_module.Lab):
         huge = text.get("Private_Hugetlb", 0) + text.get("Shared_Hugetlb", 0)
         w = self.counters()["workers"][0]
         return {"rss": text["Rss"] + huge, "pss": text["Pss"] + huge, "huge": huge,
+                "anonymous": text["Anonymous"], "files": text["Rss"] - text["Anonymous"],
                 "blocks": w["memory_used"] >> 10, "callers": w["callers"], "vendors": w["vendors"]}
 
     def refusals(self):
