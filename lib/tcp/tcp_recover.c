@@ -186,7 +186,7 @@ void recover_acked(struct tcp_conn *c, struct tcp_acking *a)
         in_loss(c, a);
     else if (all_came_twice(c, a))
         undo(c);
-    else
+    else if (a->acked || c->rack.reordering) /* else it may be a loss (RFC 3042 2) */
         cc_acked(c, (c->flags & CF_SACK) ? a->delivered : a->acked);
     if (!TAILQ_EMPTY(&c->lost) || c->sq_next)
         conn_output_later(c);
