@@ -7,13 +7,20 @@
 
 /* --------------------------------------------------------------- undoing */
 
+/* What an earlier recovery has sent again and nobody has acknowledged yet counts with this one's.
+ */
 static void undo_prepare(struct tcp_conn *c)
 {
+    bool stamped = c->undo.stamped && c->rtx_out;
+
     c->undo = (struct tcp_undo){.cubic = c->cubic,
                                 .hystart = c->hystart,
                                 .cwnd = c->cwnd,
                                 .ssthresh = c->ssthresh,
                                 .marker = c->snd_una,
+                                .again = c->rtx_out,
+                                .stamp = c->undo.stamp,
+                                .stamped = stamped,
                                 .on = true};
 }
 
