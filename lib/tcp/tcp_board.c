@@ -6,7 +6,7 @@ void board_init(struct tcp_conn *c)
 {
     TAILQ_INIT(&c->flight);
     TAILQ_INIT(&c->lost);
-    c->pipe = c->sacked = c->sacked_segs = 0;
+    c->pipe = c->sacked = c->sacked_segs = c->rtx_out = 0;
     sack_forget(c);
 }
 
@@ -15,11 +15,21 @@ static bool in_flight(const struct tcp_seg *s)
     return (s->flags & (SEG_SENT | SEG_SACKED | SEG_LOST)) == SEG_SENT;
 }
 
+/* `s` has just been put into the list. */
+static void flight_count(struct tcp_conn *c, const struct tcp_seg *s)
+{
+    c->pipe += seg_span(s);
+    if (s->flags & SEG_RTX)
+        c->rtx_out += seg_span(s);
+}
+
 void board_remove(struct tcp_conn *c, struct tcp_seg *s)
 {
     if (in_flight(s)) {
         TAILQ_REMOVE(&c->flight, s, order);
         c->pipe -= seg_span(s);
+        if (s->flags & SEG_RTX)
+            c->rtx_out -= seg_span(s);
     } else if (s->flags & SEG_LOST) {
         TAILQ_REMOVE(&c->lost, s, order);
     } else if (s->flags & SEG_SACKED) {
@@ -37,7 +47,7 @@ static void sent_again(struct tcp_conn *c, struct tcp_seg *s)
     s->flags |= SEG_RTX;
     c->rtx_total++;
     u->again += seg_span(s);
-    if (u->on && !u->stamped) {
+    if (!u->stamped || (!u->on && !c->rtx_out)) {
         u->stamped = true;
         u->stamp = ts_clock(c->t, c->ts_offset);
     }
@@ -55,7 +65,7 @@ void board_sent(struct tcp_conn *c, struct tcp_seg *s)
     }
     s->sent_at = c->t->now;
     TAILQ_INSERT_TAIL(&c->flight, s, order);
-    c->pipe += seg_span(s);
+    flight_count(c, s);
     if (c->flags & CF_RECOVERY)
         c->prr_out += seg_span(s);
 }
@@ -120,7 +130,7 @@ void board_not_lost(struct tcp_conn *c)
     while ((s = TAILQ_LAST(&c->lost, tcp_segs)) != NULL) {
         board_remove(c, s);
         TAILQ_INSERT_HEAD(&c->flight, s, order);
-        c->pipe += seg_span(s);
+        flight_count(c, s);
     }
 }
 

@@ -250,7 +250,7 @@ struct tcp_undo {
     struct tcp_hystart hystart;
     uint32_t cwnd, ssthresh; /* before */
     uint32_t marker;         /* snd_una at that time */
-    uint32_t again;          /* bytes sent again since and not reported as duplicates */
+    uint32_t again;          /* bytes sent again and not reported as duplicates */
     uint32_t stamp;          /* timestamp of the first of them, if `stamped` */
     bool on, stamped;
 };
@@ -381,11 +381,12 @@ struct tcp_conn {
     uint64_t recover_at;                     /* when recovery began */
     uint32_t rtx_total, dsack_total;         /* segments sent again, and told to be duplicates */
     uint32_t tlp_end;                        /* with CF_TLP */
-    uint32_t sacked_segs;                    /* marked SACKED */
-    uint16_t dup_acks;                       /* without SACK */
-    uint8_t nblocks, fresh_blocks;           /* of `blocks`; news since the last ACK */
-    uint8_t quick_acks;                      /* segments still to be acknowledged at once */
-    uint8_t seen_next;                       /* of sack_seen: the next to be overwritten */
+    uint32_t rtx_out;              /* bytes of those in flight that were sent more than once */
+    uint32_t sacked_segs;          /* marked SACKED */
+    uint16_t dup_acks;             /* without SACK */
+    uint8_t nblocks, fresh_blocks; /* of `blocks`; news since the last ACK */
+    uint8_t quick_acks;            /* segments still to be acknowledged at once */
+    uint8_t seen_next;             /* of sack_seen: the next to be overwritten */
     struct tcp_undo undo;
     struct tcp_sack_seen sack_seen[TCP_SACK_BLOCKS];
     struct tcp_range blocks[TCP_BLOCKS_KEPT]; /* runs received, the latest first (RFC 2018 4) */

@@ -7,13 +7,20 @@
 
 /* --------------------------------------------------------------- undoing */
 
+/* What an earlier recovery has sent again and nobody has acknowledged yet counts with this one's.
+ */
 static void undo_prepare(struct tcp_conn *c)
 {
+    bool stamped = c->undo.stamped && c->rtx_out;
+
     c->undo = (struct tcp_undo){.cubic = c->cubic,
                                 .hystart = c->hystart,
                                 .cwnd = c->cwnd,
                                 .ssthresh = c->ssthresh,
                                 .marker = c->snd_una,
+                                .again = c->rtx_out,
+                                .stamp = c->undo.stamp,
+                                .stamped = stamped,
                                 .on = true};
 }
 
@@ -186,7 +193,7 @@ void recover_acked(struct tcp_conn *c, struct tcp_acking *a)
         in_loss(c, a);
     else if (all_came_twice(c, a))
         undo(c);
-    else
+    else if (a->acked || c->rack.reordering) /* else it may be a loss (RFC 3042 2) */
         cc_acked(c, (c->flags & CF_SACK) ? a->delivered : a->acked);
     if (!TAILQ_EMPTY(&c->lost) || c->sq_next)
         conn_output_later(c);

@@ -266,8 +266,10 @@ static void trim_head(struct tcp_conn *c, uint32_t ack)
 
     if (s->flags & SEG_SACKED)
         c->sacked -= n;
-    else if ((s->flags & (SEG_SENT | SEG_LOST)) == SEG_SENT)
+    else if ((s->flags & (SEG_SENT | SEG_LOST)) == SEG_SENT) {
         c->pipe -= n;
+        c->rtx_out -= s->flags & SEG_RTX ? n : 0;
+    }
     s->seq = ack;
     s->off = (uint16_t)(s->off + n);
     s->len = (uint16_t)(s->len - n);

@@ -141,12 +141,12 @@ void timer_fired(struct wheel_timer *w, uint64_t now_us)
     uint64_t next = TCP_NEVER;
 
     (void)now_us; /* the stack's own clock has been set to it */
-    if (take_due(c, TIMER_RTX) && !rtx_due(c))
-        return;
     if (take_due(c, TIMER_REO))
         recover_reorder_due(c);
-    if (take_due(c, TIMER_TLP))
+    if (take_due(c, TIMER_TLP)) /* where both are due it stands in the time-out's place */
         tlp_due(c);
+    if (take_due(c, TIMER_RTX) && !rtx_due(c))
+        return;
     if (take_due(c, TIMER_KEEP) && !keep_due(c))
         return;
     if (take_due(c, TIMER_ACK))

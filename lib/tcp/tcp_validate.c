@@ -138,7 +138,7 @@ static bool send_queue_valid(const struct tcp_conn *c, uint32_t *held)
 /* Each list holds what is in its state, and the sums are right. */
 static bool board_valid(const struct tcp_conn *c)
 {
-    uint32_t pipe = 0, sacked = 0, sacked_segs = 0, flight = 0, lost = 0;
+    uint32_t pipe = 0, rtx_out = 0, sacked = 0, sacked_segs = 0, flight = 0, lost = 0;
     const struct tcp_seg *s;
 
     for (s = c->sq_head; s && (s->flags & SEG_SENT); s = s->next) {
@@ -150,11 +150,13 @@ static bool board_valid(const struct tcp_conn *c)
     TAILQ_FOREACH (s, &c->flight, order) {
         CHECK((s->flags & (SEG_SENT | SEG_SACKED | SEG_LOST)) == SEG_SENT && flight--);
         pipe += seg_span(s);
+        rtx_out += s->flags & SEG_RTX ? seg_span(s) : 0;
     }
     TAILQ_FOREACH (s, &c->lost, order)
         CHECK((s->flags & SEG_LOST) && lost--);
     CHECK(flight == 0 && lost == 0);
-    CHECK(pipe == c->pipe && sacked == c->sacked && sacked_segs == c->sacked_segs);
+    CHECK(rtx_out == c->rtx_out && pipe == c->pipe && sacked == c->sacked &&
+          sacked_segs == c->sacked_segs);
     CHECK((c->flags & CF_SACK) || !sacked);
     CHECK(c->dsack_total <= c->rtx_total);
     return true;

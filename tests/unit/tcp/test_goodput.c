@@ -302,6 +302,8 @@ static double goodput(const struct path *k, uint64_t seed)
     }
     mbit = (double)w.end[1].bytes * 8 / (double)(w.now - start);
     report(&w, mbit);
+    if (!k->late && !k->repeat) /* what was taken for lost was lost */
+        assert_int_equal(counter_get(&tcp_counters(w.end[0].t)->recoveries_undone), 0);
     while (w.n)
         free(heap_take(&w).data);
     free(w.heap);
