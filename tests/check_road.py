@@ -23,11 +23,15 @@ OFF_THE_ROAD = re.compile(
 # On it, or not known by their names; each with why it may.
 ALLOWED = {
     "net": {"drain": "ports being closed", "net_port_find": "start", "net_port_start": "start",
+            "net_port_join": "start", "net_port_leave": "the end",
             "make_ring": "start", "free_huge_kib": "start", "free_pages": "start", "make_pools": "start"},
     "tcp": {"slab": "start"},
     "tls": {"tls_session_new": "once a connection", "tls_free": "once a connection", "tls_leaf_for": "once a name that was not in the cache",
             "tls_leaf_drop": "a leaf that goes from the cache", "tls_host_keep": "once a vendor's name",
-            "tls_host_drop": "a vendor's name that is forgotten", "tls_file_read": "start",
+            "tls_host_drop": "a vendor's name that is forgotten",
+            "tls_peer_capture": "once a connection whose caller shows a certificate",
+            "tls_vendor_side_of": "a vendor's own TLS settings, once a set of rules",
+            "tls_vendor_side_drop": "as tls_vendor_side_of", "tls_file_read": "start",
             "tls_pem_blob": "start"},
     "match": {"list_new": "a set being compiled", "locked_new": "a set being compiled",
               "locked_free": "a set that goes", "slot_free": "once a reload"},

@@ -210,7 +210,7 @@ bool caller_accept(struct call_worker *w, struct tcp_conn *tcp)
     wheel_timer_init(&c->timer, caller_timer_fired);
     wheel_start(w->wheel, &c->timer, w->now_us + w->c.limits.handshake_us);
     LIST_INSERT_HEAD(&w->live_callers, c, link);
-    atomic_fetch_add_explicit(&w->ncallers, 1, memory_order_relaxed);
+    counter_inc(&w->ncallers);
     counter_inc(&w->counters.callers_accepted);
     tcp_set_user(tcp, &c->leg);
     return true;
