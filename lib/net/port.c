@@ -135,7 +135,7 @@ bool net_port_find(struct net_ports *ports, enum net_side side, const struct net
         log_error("net", "%s: %s: %s", side_name[side], c->port, strerror(-err));
         return false;
     }
-    port->queues = RTE_MIN(info.max_rx_queues, info.max_tx_queues);
+    port->queues = (uint16_t)RTE_MIN(info.max_rx_queues, info.max_tx_queues);
     if (port->queues > p->queues)
         port->queues = (uint16_t)p->queues;
     if (port->queues == 0) {
