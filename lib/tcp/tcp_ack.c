@@ -108,6 +108,7 @@ bool ack_received(struct tcp_conn *c, const struct tcp_in *s)
      * but with the owner gone there is nobody whose patience that would serve. */
     if ((c->flags & CF_PERSIST) && (c->flags & CF_OWNED))
         c->rtx_count = 0;
-    window_received(c, s);
+    if (!s->late)
+        window_received(c, s);
     return true;
 }

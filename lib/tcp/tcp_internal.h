@@ -145,6 +145,7 @@ struct tcp_in {
     bool has_ts;
     bool sack_ok; /* SACK permitted (RFC 2018 2) */
     bool old;     /* was all old data, cut away: only its ACK and timestamp count */
+    bool late;    /* an ACK overtaken by another: only what it acknowledges counts */
     uint8_t nsack;
     struct tcp_range sack[TCP_SACK_BLOCKS]; /* as on the wire: not checked */
 };

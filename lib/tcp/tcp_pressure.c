@@ -1,16 +1,19 @@
 /* What gives way when mbufs run short, in this order (shares of the pool are set in tcp.c):
  *
  *     short     windows stop growing and what they had grown is given up as they are used
- *     scarce    new connections are refused, windows fall to a few segments
- *     spent     connections that hold mbufs and get nowhere are reset, those that have stood still
- *               longest first
+ *     scarce    new connections are refused, windows fall to a few segments; then connections that
+ *               hold mbufs and get nowhere are reset, those that have stood still longest first, so
+ *               that who does not read cannot keep others out
+ *     spent     those too that have stood still for a shorter time
  *
  * An advertised right edge never moves left (RFC 9293 3.8.6.2.1, RFC 7323 2.4): a smaller buffer
  * only means that the edge stays where it is while data comes. */
 #include "tcp_internal.h"
 
-#define LOOK_AT    64u                     /* connections in one loop */
-#define IDLE_LEAST (UINT64_C(1) * US_IN_S) /* nobody goes who has stood still no longer */
+#define LOOK_AT 64u /* connections in one loop */
+/* Nobody goes who has stood still no longer. */
+#define IDLE_SCARCE (UINT64_C(4) * US_IN_S)
+#define IDLE_SPENT  (UINT64_C(1) * US_IN_S)
 
 bool pressure_short(const struct tcp *t)
 {
@@ -68,19 +71,21 @@ static void give_up(struct tcp_conn *c)
 
 void pressure_relieve(struct tcp *t)
 {
-    if (!pressure_spent(t)) {
+    uint64_t least = pressure_spent(t) ? IDLE_SPENT : IDLE_SCARCE;
+
+    if (!pressure_scarce(t)) {
         t->pressure_idle = TCP_PRESSURE_IDLE;
         return;
     }
-    for (unsigned i = 0; i < LOOK_AT && pressure_spent(t); i++) {
+    for (unsigned i = 0; i < LOOK_AT && pressure_scarce(t); i++) {
         struct tcp_conn *c = &t->conns[t->pressure_hand];
 
-        if (c->t && stood_still(c) >= t->pressure_idle)
+        if (c->t && stood_still(c) >= (t->pressure_idle > least ? t->pressure_idle : least))
             give_up(c);
         if (++t->pressure_hand < t->cfg.max_conns)
             continue;
         t->pressure_hand = 0;
-        if (t->pressure_idle > IDLE_LEAST)
+        if (t->pressure_idle > IDLE_SPENT)
             t->pressure_idle /= 2;
     }
 }

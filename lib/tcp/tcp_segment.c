@@ -132,6 +132,7 @@ bool segment_parse(const struct net_segment *s, struct tcp_in *in)
     in->sack_ok = false;
     in->nsack = 0;
     in->old = false;
+    in->late = false;
     if (hlen > sizeof(*h) &&
         !options_read((const uint8_t *)(h + 1), hlen - (unsigned)sizeof(*h), in))
         return false;

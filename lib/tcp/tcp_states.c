@@ -14,6 +14,17 @@ static bool paws_ok(const struct tcp_conn *c, const struct tcp_in *s)
     return !seq_lt(s->tsval, c->ts_recent) || c->t->now - c->ts_recent_at > TCP_PAWS_OLD;
 }
 
+/* PAWS is there for old data (RFC 7323 5). An ACK without any that the network has put behind
+ * another tells with its blocks what has arrived; dropped, each would look like a loss. Believed at
+ * the very next number and the ACK that we have, if it can have been sent within a time-out of the
+ * newest; clocks tick once a millisecond at most (RFC 7323 5.4). */
+static bool overtaken(const struct tcp_conn *c, const struct tcp_in *s)
+{
+    return c->state >= TCP_ESTABLISHED && s->has_ts && in_span(s) == 0 && (s->flags & TH_ACK) &&
+           s->seq == c->rcv_nxt && s->ack == c->snd_una &&
+           c->ts_recent - s->tsval <= rto_now(c) / 1000;
+}
+
 /* Some of it is new and inside the window. Two things beyond the letter: an ACK that stands right
  * at the edge of a window that its own lost data has filled; and, at a shut window, what stands at
  * rcv_nxt, of which only the ACK will be used (RFC 9293 3.10.7.4, "special allowance"). */
@@ -68,7 +79,8 @@ static bool cut_old(struct tcp_conn *c, struct tcp_in *s)
 
 static bool sequence_ok(struct tcp_conn *c, struct tcp_in *s)
 {
-    if (!paws_ok(c, s)) {
+    s->late = !paws_ok(c, s);
+    if (s->late && !overtaken(c, s)) {
         COUNT(c->t, drop_paws);
         if (s->has_ts)
             answer_stray(c, s);

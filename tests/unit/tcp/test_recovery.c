@@ -66,6 +66,30 @@ static void sack_recovery(void **state)
     world_delete(w);
 }
 
+/* RFC 7323 5 is against old data: an ACK that another has overtaken still tells what has arrived,
+ * but only one that can be no older than a time-out, and not what the window is. */
+static void overtaken_ack(void **state)
+{
+    struct world *w = in_flight(20, true);
+    uint32_t ts = w->c->ts_recent, wnd;
+
+    (void)state;
+    IN(w, A, 1, 1, .ts = ts + 30, .sack = {at(1), at(3)});
+    wnd = w->c->snd_wnd;
+    IN(w, A, 1, 1, .ts = ts + 20, .wnd = 100, .sack = {at(1), at(2)});
+    IN(w, A, 1, 1, .ts = ts + 20, .sack = {at(4), at(5)});
+    assert_int_equal(COUNTER(w, drop_paws), 0);
+    assert_int_equal(w->c->sacked_segs, 3);
+    assert_int_equal(w->c->snd_wnd, wnd);
+    assert_int_equal(w->c->ts_recent, ts + 30);
+    IN(w, A, 1, 1, .ts = ts + 30 - 1 - w->c->rto_us / 1000, .sack = {at(6), at(7)});
+    assert_int_equal(COUNTER(w, drop_paws), 1);
+    IN(w, A, 1, at(1), .ts = ts + 20); /* something new is never old */
+    assert_int_equal(COUNTER(w, drop_paws), 2);
+    assert_int_equal(w->c->sacked_segs, 3);
+    world_delete(w);
+}
+
 /* Several holes are mended in one round trip, each segment sent again once. */
 static void all_holes_in_one_round_trip(void **state)
 {
@@ -424,6 +448,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sack_recovery),
+        cmocka_unit_test(overtaken_ack),
         cmocka_unit_test(all_holes_in_one_round_trip),
         cmocka_unit_test(the_reordering_window),
         cmocka_unit_test(a_lost_retransmission),
