@@ -90,9 +90,23 @@ static bool may_write(const struct tcp_conn *c)
     return !(c->flags & (CF_OVER | CF_FIN_QUEUED)) && c->state != TCP_CLOSED;
 }
 
+/* What one connection may queue: a fixed part of what the pool has left, so that peers who read
+ * nothing, however many, cannot take the last of it from those who read (Choudhury and Hahne 1998).
+ * The floor keeps something in flight, whose ACK asks again. */
+static uint32_t send_most(const struct tcp_conn *c)
+{
+    const struct tcp *t = c->t;
+    uint64_t left = t->tx_held < t->tx_max ? t->tx_max - t->tx_held : 0;
+    uint64_t share = left / TCP_POOL_SHARE * c->mss;
+    uint32_t most = share < t->cfg.sndbuf_max ? (uint32_t)share : t->cfg.sndbuf_max;
+    uint32_t floor = u32_min(2u * c->mss, t->cfg.sndbuf_max);
+
+    return u32_max(most, floor);
+}
+
 size_t tcp_write_room(const struct tcp_conn *c)
 {
-    uint32_t queued = send_queued(c), most = c->t->cfg.sndbuf_max;
+    uint32_t queued = send_queued(c), most = send_most(c);
 
     return may_write(c) && queued < most ? most - queued : 0;
 }
@@ -130,7 +144,7 @@ void send_check_room(struct tcp_conn *c)
 {
     if (!(c->flags & CF_WANT_WRITE) || (c->flags & CF_STARVED))
         return;
-    if (tcp_write_room(c) < c->t->cfg.sndbuf_max / 4)
+    if (tcp_write_room(c) < send_most(c) / 4)
         return;
     c->flags &= ~(uint32_t)CF_WANT_WRITE;
     conn_event(c, TCP_EV_WRITABLE);
