@@ -70,6 +70,7 @@ _Static_assert(TCP_HEADROOM >= NET_HEADROOM + TCP_HEADER_MAX, "headers must fit"
 #define TCP_SACK_WALK      512u
 #define TCP_MIN_RTT_WINDOW (300 * US_IN_S)
 #define TCP_QUICK_ACKS     16u
+#define TCP_POOL_SHARE     4u /* a connection may queue this part of the send mbufs that are left */
 #define TCP_RUNS_MAX       128u /* out-of-order runs of one connection */
 #define TCP_COPY_MAX       512u /* a received payload up to this size is copied to the one before it */
 #define TCP_PORT_LOW       10240u

@@ -182,12 +182,20 @@ static bool may_write(const struct tcp_conn *c)
     return !(c->flags & (CF_OVER | CF_FIN_QUEUED)) && c->state != TCP_CLOSED;
 }
 
-/* Grown buffers are for when there is plenty. */
+/* What one connection may queue: its buffer, which when mbufs get fewer is the one it began with,
+ * and at most a fixed part of what the pool has left, so that peers who read nothing, however many,
+ * cannot take the last of it from those who read (Choudhury and Hahne 1998). The floor keeps
+ * something in flight, whose ACK asks again. */
 static uint32_t sndbuf_now(const struct tcp_conn *c)
 {
     const struct tcp *t = c->t;
+    uint64_t left = t->tx_held < t->tx_max ? t->tx_max - t->tx_held : 0;
+    uint64_t share = left / TCP_POOL_SHARE * c->mss;
+    uint32_t most = t->tx_held < t->tx_soft ? c->sndbuf : u32_min(c->sndbuf, t->cfg.sndbuf_initial);
 
-    return t->tx_held < t->tx_soft ? c->sndbuf : u32_min(c->sndbuf, t->cfg.sndbuf_initial);
+    if (share < most)
+        most = (uint32_t)share;
+    return u32_max(most, u32_min(2u * c->mss, t->cfg.sndbuf_max));
 }
 
 /* A window in flight, as much again sent while the first byte of it is mended, and as much waiting,

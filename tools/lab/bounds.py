@@ -12,6 +12,7 @@ from . import lab as lab_module
 
 SOURCES = "10.10.0.100-10.10.0.115"   # holders
 FOES = "10.10.0.140-10.10.0.143"      # attackers with real connections
+SPOOFED = "10.10.0.160-10.10.0.253"  # nobody has them
 TARGETS = "10.20.0.100-10.20.0.115"   # the vendor for many connections
 NGINX = "10.20.0.10"
 NAME = "api.payments.test"             # nginx
@@ -192,7 +193,7 @@ class BoundsLab(lab_module.Lab):
     def attack(self, kind, *more, seconds=5):
         mac = self.sh(self.box, "cat /sys/class/net/in0/address").stdout.strip()
         return Tool(self, self.caller, "attackers", kind, "--target", NGINX, "--name", NAME, "--source",
-                    "11.0.0.0-11.0.255.255" if kind == "syn" else FOES, "--token-file", self.path("token"),
+                    SPOOFED if kind == "syn" else FOES, "--token-file", self.path("token"),
                     "--seconds", str(seconds), "--interface", "c0", "--mac", mac, *more)
 
     def end_tools(self):
