@@ -122,6 +122,7 @@ bool net_port_find(struct net_ports *ports, enum net_side side, const struct net
 {
     struct net_port *port = &ports->port[side];
     struct rte_eth_dev_info info;
+    unsigned most;
     int err;
 
     if (!find_id(ports, side, p, c->port, &port->id)) {
@@ -135,7 +136,8 @@ bool net_port_find(struct net_ports *ports, enum net_side side, const struct net
         log_error("net", "%s: %s: %s", side_name[side], c->port, strerror(-err));
         return false;
     }
-    port->queues = (uint16_t)RTE_MIN(p->queues, RTE_MIN(info.max_rx_queues, info.max_tx_queues));
+    most = RTE_MIN(info.max_rx_queues, info.max_tx_queues);
+    port->queues = (uint16_t)RTE_MIN(p->queues, most);
     if (port->queues == 0) {
         log_error("net", "%s: %s has no queues", side_name[side], c->port);
         return false;
