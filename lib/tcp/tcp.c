@@ -69,6 +69,7 @@ static void set_limits(struct tcp *t)
     t->tx_soft = size / 6;
     t->held_max = size / 2;
     t->pressure_idle = TCP_PRESSURE_IDLE;
+    t->scarce_at = TCP_NEVER;
     if (!t->cfg.sndbuf_initial || t->cfg.sndbuf_initial > t->cfg.sndbuf_max)
         t->cfg.sndbuf_initial = t->cfg.sndbuf_max;
     t->sq_segs_soft = t->cfg.sndbuf_initial / 1024 + 8;

@@ -492,6 +492,7 @@ struct tcp {
     uint32_t held_max;         /* of both: no new connections */
     uint32_t tx_max;
     uint64_t pressure_idle; /* who stands still so long is reset next */
+    uint64_t scarce_at;     /* since when mbufs are scarce; TCP_NEVER: they are not */
     uint32_t pressure_hand; /* the connection to be looked at next */
     uint32_t tx_soft;       /* from here on send buffers are the initial ones */
     uint32_t sq_segs_soft;  /* of one connection: from here on only full segments leave */

@@ -1,19 +1,18 @@
 /* What gives way when mbufs run short, in this order (shares of the pool are set in tcp.c):
  *
  *     short     windows stop growing and what they had grown is given up as they are used
- *     scarce    new connections are refused, windows fall to a few segments; then connections that
- *               hold mbufs and get nowhere are reset, those that have stood still longest first, so
- *               that who does not read cannot keep others out
- *     spent     those too that have stood still for a shorter time
+ *     scarce    new connections are refused, windows fall to a few segments
+ *     spent     connections that hold mbufs and get nowhere are reset, those that have stood still
+ *               longest first; likewise when mbufs have been scarce for seconds, or who does not
+ *               read could keep newcomers out
  *
  * An advertised right edge never moves left (RFC 9293 3.8.6.2.1, RFC 7323 2.4): a smaller buffer
  * only means that the edge stays where it is while data comes. */
 #include "tcp_internal.h"
 
-#define LOOK_AT 64u /* connections in one loop */
-/* Nobody goes who has stood still no longer. */
-#define IDLE_SCARCE (UINT64_C(4) * US_IN_S)
-#define IDLE_SPENT  (UINT64_C(1) * US_IN_S)
+#define LOOK_AT     64u                     /* connections in one loop */
+#define IDLE_LEAST  (UINT64_C(1) * US_IN_S) /* nobody goes who has stood still no longer */
+#define SCARCE_MOST (UINT64_C(2) * US_IN_S)
 
 bool pressure_short(const struct tcp *t)
 {
@@ -69,23 +68,31 @@ static void give_up(struct tcp_conn *c)
     conn_event(c, TCP_EV_CLOSED);
 }
 
+/* Must somebody go? */
+static bool must_relieve(struct tcp *t)
+{
+    if (!pressure_scarce(t))
+        t->scarce_at = TCP_NEVER;
+    else if (t->scarce_at == TCP_NEVER)
+        t->scarce_at = t->now;
+    return pressure_spent(t) || (t->scarce_at != TCP_NEVER && t->now - t->scarce_at >= SCARCE_MOST);
+}
+
 void pressure_relieve(struct tcp *t)
 {
-    uint64_t least = pressure_spent(t) ? IDLE_SPENT : IDLE_SCARCE;
-
-    if (!pressure_scarce(t)) {
+    if (!must_relieve(t)) {
         t->pressure_idle = TCP_PRESSURE_IDLE;
         return;
     }
-    for (unsigned i = 0; i < LOOK_AT && pressure_scarce(t); i++) {
+    for (unsigned i = 0; i < LOOK_AT && must_relieve(t); i++) {
         struct tcp_conn *c = &t->conns[t->pressure_hand];
 
-        if (c->t && stood_still(c) >= (t->pressure_idle > least ? t->pressure_idle : least))
+        if (c->t && stood_still(c) >= t->pressure_idle)
             give_up(c);
         if (++t->pressure_hand < t->cfg.max_conns)
             continue;
         t->pressure_hand = 0;
-        if (t->pressure_idle > IDLE_SPENT)
+        if (t->pressure_idle > IDLE_LEAST)
             t->pressure_idle /= 2;
     }
 }
