@@ -150,7 +150,7 @@ def test_ports(make_lab, driver, workers, queues):
         for function in (scenarios.allowed_read, scenarios.small_transfer, scenarios.large_transfer,
                          scenarios.masked_answers, scenarios.approved_refund, scenarios.restart):
             function(lab)
-        run_script(lab, 5)
+        run_script(lab, 20)  # so many connections that no worker is left out by chance
         assert all(each(lab, "call", "settled")), each(lab, "call", "settled")
         assert not sum(each(lab, "net", "drop_spread_full"))
         if queues < workers:
