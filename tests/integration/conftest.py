@@ -25,6 +25,15 @@ def pytest_addoption(parser):
     parser.addoption("--sanitized", action="store_true")
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "plain: says nothing more of a sanitized build, and is left out there")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--sanitized"):
+        items[:] = [item for item in items if not item.get_closest_marker("plain")]
+
+
 @pytest.fixture(scope="session")
 def sanitized(request):
     return request.config.getoption("--sanitized")

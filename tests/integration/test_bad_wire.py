@@ -176,6 +176,7 @@ def test_clean(wire):
     assert c["carried"] - c["exempt"] == COUNT, c
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("percent", [0.5, 5, 50])
 def test_loss(wire, percent):
     w = wire("--seed", 2, "--loss", percent)
@@ -186,6 +187,7 @@ def test_loss(wire, percent):
     near(COUNT, c["lost"], percent / 100, "lost")
 
 
+@pytest.mark.plain
 def test_duplicates(wire):
     w = wire("--seed", 3, "--duplicate", 4)
     got = send_numbered(A, B, COUNT)
@@ -195,6 +197,7 @@ def test_duplicates(wire):
     near(COUNT, c["duplicated"], 0.04, "duplicated")
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("frames", [1, 3, 8])
 def test_reordering(wire, frames):
     """A held frame comes after exactly so many later ones."""
@@ -209,6 +212,7 @@ def test_reordering(wire, frames):
     assert exact > 0.6 * c["reordered"], f"{exact} of {c['reordered']} overtaken by {frames}: {late}"
 
 
+@pytest.mark.plain
 def test_reordering_is_bounded_in_time(wire):
     w = wire("--seed", 5, "--reorder", 100, "--reorder-frames", 1000, "--reorder-ms", 50)
     a, b = udp(A), udp(B)
@@ -221,6 +225,7 @@ def test_reordering_is_bounded_in_time(wire):
     assert w.counters()["a_to_b"]["reordered"] >= 1
 
 
+@pytest.mark.plain
 def test_damage_is_caught(wire):
     """The kernel's UDP checksum sees every one of them: none is delivered, none counted twice."""
     w = wire("--seed", 6, "--damage", 10)
@@ -230,6 +235,7 @@ def test_damage_is_caught(wire):
     near(COUNT, c["damaged"], 0.1, "damaged")
 
 
+@pytest.mark.plain
 def test_a_seed_repeats_itself(wire):
     def missing(*options, source=A, target=B):
         wire(*options)
@@ -246,6 +252,7 @@ def test_a_seed_repeats_itself(wire):
     assert not missing("--seed", 7, "--loss", "0,5"), "B to A only"
 
 
+@pytest.mark.plain
 def test_delay(wire):
     wire("--delay", "10,30")
     out = lab_module.run("ip", "netns", "exec", A, "ping", "-c", "20", "-i", "0.02", "-q",
@@ -270,6 +277,7 @@ def arrivals(count, size):
     return times
 
 
+@pytest.mark.plain
 def test_rate(wire):
     """A burst of 200 frames of 1042 bytes meets 8 Mbit/s: about 1 ms each; 64 KiB wait, the rest is dropped."""
     w = wire("--rate", "8,0", "--queue", 64)
@@ -314,6 +322,7 @@ def test_mtu(ipv6, wire, family, source):
     assert c["too_big"] == 1 and c["icmp"] == 1, c
 
 
+@pytest.mark.plain
 def test_icmp_source(wire):
     """Who answers: the address given, or the packet's destination."""
     for options, wanted in (((), ADDRESS[B]), (("--icmp-source", "10.30.0.99"), "10.30.0.99")):
@@ -337,6 +346,7 @@ def test_icmp_source(wire):
         assert who == wanted, f"expected an answer from {wanted}, got {who}"
 
 
+@pytest.mark.plain
 def test_black_hole(wire):
     w = wire("--mtu", 1280, "--icmp-silent")
     a = udp(A)
@@ -349,6 +359,7 @@ def test_black_hole(wire):
     assert c["too_big"] == 3 and c["icmp"] == 0, c
 
 
+@pytest.mark.plain
 def test_neighbours_are_spared(ipv6, wire):
     for options, resolved in ((("--loss", 100), True), (("--loss", 100, "--impair-all"), False)):
         wire(*options)

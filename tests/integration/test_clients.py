@@ -9,6 +9,8 @@ import time
 
 import pytest
 
+pytestmark = pytest.mark.plain
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 HOST = "api.clients.test"
 ADDRESS = "10.20.0.30"

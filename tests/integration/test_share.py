@@ -13,6 +13,8 @@ import pytest
 from lab import scenarios
 from lab.scenarios import API, SPECIAL
 
+pytestmark = pytest.mark.plain
+
 OTHERS = "7"  # control, audit writer
 
 # What a worker and another thread of ours may share, by the functions that touch it.
