@@ -31,7 +31,8 @@ def pytest_configure(config):
 
 def pytest_collection_modifyitems(config, items):
     if config.getoption("--sanitized"):
-        items[:] = [item for item in items if not item.get_closest_marker("plain")]
+        config.hook.pytest_deselected(items=[i for i in items if i.get_closest_marker("plain")])
+        items[:] = [i for i in items if not i.get_closest_marker("plain")]
 
 
 @pytest.fixture(scope="session")
