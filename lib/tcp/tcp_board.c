@@ -157,6 +157,8 @@ void board_all_lost(struct tcp_conn *c,
         }
     }
     TAILQ_CONCAT(&c->flight, &kept, order);
+    if (TAILQ_EMPTY(&c->flight))
+        timer_clear(c, TIMER_REO);
 }
 
 /* Without SACK each duplicate ACK says that some segment has left the network. */

@@ -121,6 +121,32 @@ static void the_reordering_window(void **state)
     world_delete(w);
 }
 
+/* RFC 1191 6.3: when a router says that all of it was too big, there is nothing left to wait for.
+ */
+static void too_big_while_waiting(void **state)
+{
+    struct world *w = in_flight(20, false);
+    struct net_unreachable u = {.too_big = true, .mtu = 1000, .side = w->side};
+
+    (void)state;
+    u.src = w->us;
+    u.dst = w->peer;
+    u.sport = w->us_port;
+    u.dport = w->peer_port;
+    IN(w, A, 1, 1, .sack = {at(1), at(2)});
+    IN(w, A, 1, at(2));
+    w->head = w->tail;
+    for (uint32_t i = 4; i < 10; i++)
+        IN(w, A, 1, at(2), .sack = {at(3), at(i)});
+    assert_true(w->c->deadline[TIMER_REO] != TCP_NEVER);
+    u.seq = w->c->snd_una;
+    tcp_unreachable(w->t, &u, w->now);
+    assert_true(w->c->deadline[TIMER_REO] == TCP_NEVER);
+    assert_true(tcp_validate(w->t));
+    w->head = w->tail;
+    world_delete(w);
+}
+
 /* RFC 8985 3.1: a retransmission that is lost too is found by what was sent after it. */
 static void a_lost_retransmission(void **state)
 {
@@ -451,6 +477,7 @@ int main(void)
         cmocka_unit_test(overtaken_ack),
         cmocka_unit_test(all_holes_in_one_round_trip),
         cmocka_unit_test(the_reordering_window),
+        cmocka_unit_test(too_big_while_waiting),
         cmocka_unit_test(a_lost_retransmission),
         cmocka_unit_test(a_probe_of_new_data),
         cmocka_unit_test(a_probe_mends_the_tail),
