@@ -331,6 +331,14 @@ static void prepare(struct load *l, const char *path, const char *token)
         load_die("out of memory");
 }
 
+static void finish(struct load *l)
+{
+    for (unsigned i = 0; i < l->connections; i++)
+        SSL_free(l->all[i].ssl);
+    free(l->all);
+    SSL_CTX_free(l->ctx);
+}
+
 static void attack(struct load *l)
 {
     volatile unsigned long spins = 0;
@@ -367,7 +375,8 @@ int main(int argc, char **argv)
         {"interface", 1, NULL, 'i'},   {"mac", 1, NULL, 'm'},    {NULL, 0, NULL, 0},
     };
     struct load l = {.connections = 500, .port = 443, .seconds = 5, .pace = {.rate = 1000}};
-    const char *path = "/v1/bench", *token = NULL;
+    const char *path = "/v1/bench";
+    char *token = NULL;
     int c;
 
     l.kind = kind_of(argc > 1 ? argv[1] : NULL);
@@ -423,5 +432,7 @@ int main(int argc, char **argv)
         "\"up\":%u,\"bytes\":%lu,\"frames\":%lu,\"seconds\":%.2f}\n",
         kinds[l.kind], l.opened, l.refused, l.handshakes, l.ended, l.up, l.bytes, l.frames,
         load_now() - l.began);
+    finish(&l);
+    free(token);
     return 0;
 }
