@@ -130,6 +130,13 @@ static bool cut_to_window(struct tcp_conn *c, struct tcp_seg *s, int32_t wnd)
     return seg_span(s) <= (uint32_t)wnd || seg_split(c, s, u32_min((uint32_t)wnd, s->len));
 }
 
+/* What a segment takes of cwnd: FIN nothing beyond a full segment, or a window of one segment would
+ * hold the last one up for ever. */
+static uint32_t cwnd_share(const struct tcp_conn *c, const struct tcp_seg *s)
+{
+    return u32_min(seg_span(s), c->mss);
+}
+
 /* Once more what is lost, the lowest first; beyond the peer's window only if nothing else could
  * make it speak, and that the time-out sees to. */
 static enum verdict output_lost(struct tcp_conn *c)
@@ -140,7 +147,7 @@ static enum verdict output_lost(struct tcp_conn *c)
     if (!s)
         return NOTHING;
     wnd = window_after(c, s->seq);
-    if (!cwnd_allows(c, seg_span(s) < c->mss ? seg_span(s) : c->mss))
+    if (!cwnd_allows(c, cwnd_share(c, s)))
         return WAIT_CWND;
     if (wnd <= 0 || (seg_span(s) > (uint32_t)wnd && s != c->sq_head))
         return WAIT_WINDOW;
@@ -172,7 +179,7 @@ static enum verdict output_new(struct tcp_conn *c)
         return NO_MBUF;
     span = seg_span(s);
     wnd = window_after(c, s->seq);
-    if (!cwnd_allows(c, span))
+    if (!cwnd_allows(c, cwnd_share(c, s)))
         return WAIT_CWND;
     if (wnd <= 0 ||
         (span > (uint32_t)wnd && s->len != (uint32_t)wnd && (uint32_t)wnd < c->snd_wnd_max / 2))

@@ -313,6 +313,22 @@ static void a_peer_that_reneges(void **state)
     world_delete(w);
 }
 
+/* A full last segment with FIN leaves though cwnd has room for its bytes alone. */
+static void fin_needs_no_window(void **state)
+{
+    struct world *w = world_new();
+
+    (void)state;
+    passive_sack(w);
+    w->c->cwnd = M;
+    assert_int_equal(w->c->mss, M);
+    assert_int_equal(writes(w, 0, M), M);
+    tcp_shutdown(w->c);
+    run(w);
+    OUT(w, F | P | A, 1, 1, M);
+    world_delete(w);
+}
+
 /* RFC 9438 4.2 at the end of 4.2: not while the application is what limits. */
 static void no_growth_without_use(void **state)
 {
@@ -477,6 +493,7 @@ int main(void)
         cmocka_unit_test(overtaken_ack),
         cmocka_unit_test(all_holes_in_one_round_trip),
         cmocka_unit_test(the_reordering_window),
+        cmocka_unit_test(fin_needs_no_window),
         cmocka_unit_test(too_big_while_waiting),
         cmocka_unit_test(a_lost_retransmission),
         cmocka_unit_test(a_probe_of_new_data),
