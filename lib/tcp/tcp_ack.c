@@ -15,6 +15,8 @@ void window_received(struct tcp_conn *c, const struct tcp_in *s)
     c->snd_wnd_max = u32_max(c->snd_wnd_max, wnd);
     if (opened && (c->sq_next || !TAILQ_EMPTY(&c->lost)))
         conn_output_later(c);
+    if (opened)
+        send_check_room(c);
 }
 
 /* Our FIN has been acknowledged. */

@@ -3,7 +3,9 @@
 
 #include <stdlib.h>
 
-#define SNDBUF_SHARE 4 /* a quarter free: worth telling the owner */
+#define SNDBUF_SHARE      4 /* a quarter free: worth telling the owner */
+#define SNDBUF_WINDOWS    4 /* of the peer's: one in flight, the others at hand when it opens */
+#define SNDBUF_SEGS_LEAST 8u
 
 /* ----------------------------------------------------------- the table */
 
@@ -182,17 +184,21 @@ static bool may_write(const struct tcp_conn *c)
     return !(c->flags & (CF_OVER | CF_FIN_QUEUED)) && c->state != TCP_CLOSED;
 }
 
-/* What one connection may queue: its buffer, which when mbufs get fewer is the one it began with,
- * and at most a fixed part of what the pool has left, so that peers who read nothing, however many,
- * cannot take the last of it from those who read (Choudhury and Hahne 1998). The floor keeps
- * something in flight, whose ACK asks again. */
+/* What one connection may queue: its buffer, which when mbufs get fewer is the one it began with;
+ * no more than a few of the peer's windows, so that a peer who reads little holds little; and at
+ * most a fixed part of what the pool has left, so that peers who read nothing, however many, cannot
+ * take the last of it from those who read (Choudhury and Hahne 1998). The floor keeps something in
+ * flight, whose ACK asks again. */
 static uint32_t sndbuf_now(const struct tcp_conn *c)
 {
     const struct tcp *t = c->t;
     uint64_t left = t->tx_held < t->tx_max ? t->tx_max - t->tx_held : 0;
-    uint64_t share = left / TCP_POOL_SHARE * c->mss;
+    uint64_t share = left / TCP_POOL_SHARE * c->mss,
+             windows = SNDBUF_WINDOWS * (uint64_t)c->snd_wnd;
     uint32_t most = t->tx_held < t->tx_soft ? c->sndbuf : u32_min(c->sndbuf, t->cfg.sndbuf_initial);
 
+    if (c->state >= TCP_ESTABLISHED && windows < most)
+        most = u32_max((uint32_t)windows, u32_min(SNDBUF_SEGS_LEAST * c->mss, most));
     if (share < most)
         most = (uint32_t)share;
     return u32_max(most, u32_min(2u * c->mss, t->cfg.sndbuf_max));

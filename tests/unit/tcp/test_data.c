@@ -744,7 +744,7 @@ static void the_send_buffer_is_bounded(void **state)
 
     (void)state;
     passive(w);
-    assert_int_equal(writes(w, 0, 300000), 256 * 1024);
+    assert_int_equal(writes(w, 0, 300000), 4 * 60000); /* the window of the peer */
     assert_int_equal(tcp_write_room(w->c), 0);
     assert_int_equal(writes(w, 0, 1), 0);
     run(w);
@@ -756,6 +756,24 @@ static void the_send_buffer_is_bounded(void **state)
     }
     assert_true(tcp_write_room(w->c) >= 64 * 1024);
     assert_true(seq > 65536);
+    world_delete(w);
+}
+
+/* Who lets little come is held little for, and gets more when he takes more. */
+static void a_small_window_holds_little(void **state)
+{
+    struct world *w = world_new();
+
+    (void)state;
+    passive(w);
+    IN(w, A, 1, 1, .wnd = 1000);
+    assert_int_equal(writes(w, 0, 300000), 8 * 1460);
+    run(w);
+    w->head = w->tail;
+    w->events = 0;
+    IN(w, A, 1, 1, .wnd = 50000);
+    assert_true(w->events & TCP_EV_WRITABLE);
+    assert_int_equal(tcp_write_room(w->c), 4 * 50000 - 8 * 1460);
     world_delete(w);
 }
 
@@ -907,6 +925,7 @@ int main(void)
         cmocka_unit_test(retransmission_while_the_port_holds_it),
         cmocka_unit_test(a_linear_port_gets_no_chains),
         cmocka_unit_test(the_send_buffer_is_bounded),
+        cmocka_unit_test(a_small_window_holds_little),
         cmocka_unit_test(tiny_segments_are_bounded),
         cmocka_unit_test(restart_after_idle),
         cmocka_unit_test(path_mtu),
