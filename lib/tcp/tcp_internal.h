@@ -424,6 +424,7 @@ struct tcp_conn {
     uint8_t keep_count; /* keepalive probes not answered */
     uint8_t end;        /* enum tcp_end */
     bool mtu_guess;     /* the path MTU is our own guess, and nothing has come through yet */
+    uint8_t mtu_proofs; /* guesses that something came through after */
 } __attribute__((aligned(64)));
 
 /* ----------------------------------------------------------- TIME_WAIT */

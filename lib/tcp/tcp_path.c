@@ -10,6 +10,7 @@
 #define GUESS_LOW  576u  /* what every IPv4 host takes (RFC 1122 3.3.3) */
 #define TRIES_HIGH 3u    /* time-outs in a row before the first guess, and before the second */
 #define TRIES_LOW  5u
+#define PROOFS     2u /* an outage that ends looks like one black hole, not like two */
 
 static uint16_t link_mtu(const struct tcp_conn *c)
 {
@@ -112,9 +113,12 @@ void path_timeout(struct tcp_conn *c)
 
 void path_acked(struct tcp_conn *c)
 {
-    if (c->mtu_guess) { /* smaller ones come through */
+    if (c->mtu_guess) { /* smaller ones come through: do full ones vanish again? */
         c->mtu_guess = false;
-        path_remember(c);
+        if (++c->mtu_proofs < PROOFS)
+            c->mtu_until = c->t->now;
+        else
+            path_remember(c);
     }
     /* A window of less than a segment would hold it up for ever: then later. */
     if (c->t->now < c->mtu_until || c->cwnd < conn_mss_for(c, link_mtu(c)))
