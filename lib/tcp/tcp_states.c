@@ -342,6 +342,8 @@ void input_conn(struct tcp_conn *c, struct tcp_in *s)
         return;
     timestamp_note(c, s);
     c->rcv_at = c->t->now;
+    if (!(c->flags & CF_SACK)) /* RFC 2018 3: not without both having agreed */
+        s->nsack = 0;
     if (!ack_received(c, s))
         return;
     if (c->snd_una != una) {

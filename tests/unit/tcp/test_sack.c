@@ -308,6 +308,23 @@ static void data_carries_blocks_where_they_fit(void **state)
     world_delete(w);
 }
 
+/* RFC 2018 3: blocks of a peer that has not agreed to them say nothing. */
+static void unasked_blocks_are_not_read(void **state)
+{
+    struct world *w = world_new();
+
+    (void)state;
+    passive(w);
+    assert_int_equal(writes(w, 0, 6000), 6000);
+    run(w);
+    w->head = w->tail;
+    IN(w, A, 1, 1, .sack = {1461, 2921});
+    IN(w, A, 1, 1, .sack = {1, 500});
+    assert_int_equal(w->c->sacked, 0);
+    assert_int_equal(COUNTER(w, dsacks_received), 0);
+    world_delete(w);
+}
+
 /* RFC 2018 2: not to a peer that has not said it knows them. */
 static void no_blocks_unasked(void **state)
 {
@@ -386,6 +403,7 @@ int main(void)
         cmocka_unit_test(duplicates_are_told),
         cmocka_unit_test(data_carries_blocks_where_they_fit),
         cmocka_unit_test(no_blocks_unasked),
+        cmocka_unit_test(unasked_blocks_are_not_read),
         cmocka_unit_test(blocks_against_model),
     };
 
