@@ -173,6 +173,8 @@ static void source_drops(void **state)
     nothing_sent();
     f = tcp6(NET_OUTSIDE, CALLER6, 443, OUR_OUT6, 50000, SYN | ACK, 0);
     assert_dropped(NET_OUTSIDE, &f, drop_ip_source);
+    f = udp6(NET_OUTSIDE, OUR_OUT6, 136 << 8, VENDOR6, 53, 10); /* begins like an advertisement */
+    assert_dropped(NET_OUTSIDE, &f, drop_ip_source);
 }
 
 static void destination_drops(void **state)

@@ -295,6 +295,8 @@ static void who_may_say_it(void **state)
     assert_ends(NET_OUTSIDE, &f, drop_nd_bad);
     f = nd(NET_OUTSIDE, NEAR6, "ff02::1", 136, SOLICITED | OVERRIDE, NEAR6, mac_near); /* 7.1.2 */
     assert_ends(NET_OUTSIDE, &f, drop_nd_bad);
+    f = nd(NET_OUTSIDE, OUR_OUT6, "ff02::1", 136, OVERRIDE, NEAR6, mac_liar); /* in our name */
+    assert_ends(NET_OUTSIDE, &f, drop_nd_bad);
     f = start(NS);
     f.b[L46 + 3] ^= 1;
     assert_ends(NET_OUTSIDE, &f, drop_icmp_bad);
