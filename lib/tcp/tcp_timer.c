@@ -68,7 +68,7 @@ static bool rtx_due(struct tcp_conn *c)
     if (c->snd_wnd == 0 && !(c->flags & CF_PERSIST)) {
         /* The peer has taken its window back over what was in flight: that is not congestion. */
         c->flags |= CF_PERSIST;
-        c->flags &= ~(uint32_t)(CF_RECOVERY | CF_TLP | CF_TLP_DUE);
+        c->flags &= ~(uint32_t)(CF_RECOVERY | CF_TLP | CF_TLP_AGAIN | CF_TLP_DUE);
         board_all_lost(c, NULL);
     }
     if (c->flags & CF_PERSIST) {

@@ -329,6 +329,25 @@ static void fin_needs_no_window(void **state)
     world_delete(w);
 }
 
+/* A window that shuts over a probe ends what was known of it. */
+static void window_shut_after_a_probe(void **state)
+{
+    struct world *w = world_new();
+
+    (void)state;
+    passive_sack(w);
+    assert_int_equal(writes(w, 0, M), M);
+    while (COUNTER(w, tlp_probes) == 0)
+        wait_us(w, MS);
+    assert_true(w->c->flags & CF_TLP_AGAIN);
+    IN(w, A, 1, 1, .wnd = NO_WINDOW);
+    while (!(w->c->flags & CF_PERSIST))
+        wait_us(w, MS);
+    assert_false(w->c->flags & (CF_TLP | CF_TLP_AGAIN));
+    w->head = w->tail;
+    world_delete(w);
+}
+
 /* RFC 9438 4.2 at the end of 4.2: not while the application is what limits. */
 static void no_growth_without_use(void **state)
 {
@@ -494,6 +513,7 @@ int main(void)
         cmocka_unit_test(all_holes_in_one_round_trip),
         cmocka_unit_test(the_reordering_window),
         cmocka_unit_test(fin_needs_no_window),
+        cmocka_unit_test(window_shut_after_a_probe),
         cmocka_unit_test(too_big_while_waiting),
         cmocka_unit_test(a_lost_retransmission),
         cmocka_unit_test(a_probe_of_new_data),
