@@ -107,7 +107,8 @@ static bool seg_valid(const struct tcp_conn *c, const struct tcp_seg *s, uint32_
         return true;
     }
     ++*held;
-    CHECK(s->len > 0 && rte_mbuf_refcnt_read(s->m) >= 1);
+    /* Its bytes may have been acknowledged before its FIN. */
+    CHECK((s->len > 0 || (s->flags & SEG_FIN)) && rte_mbuf_refcnt_read(s->m) >= 1);
     CHECK(s->off >= TCP_HEADROOM && s->off + s->len <= s->m->buf_len);
     return true;
 }
