@@ -176,9 +176,9 @@ const char *tcp_state_name(const struct tcp_conn *c);
     X(drop_bad_ack) X(drop_blind_reset) X(drop_blind_syn) X(drop_ooo_full) X(drop_no_mbuf)        \
     X(drop_duplicate) X(drop_window_full) X(drop_after_close) X(drop_icmp) X(drop_pressure)       \
     X(ports_spent) X(writes_starved) X(syn_cookies_sent) X(syn_cookies_ok) X(syn_cookies_bad)     \
-    X(resets_pressure) X(path_mtu_lowered) X(path_mtu_raised) X(path_mtu_guessed)      \
-    X(recoveries) X(recoveries_undone) X(tlp_probes)             \
-    X(tlp_recovered) X(dsacks_received) X(dsacks_sent) X(sacks_sent) X(drop_bad_sack)
+    X(resets_pressure) X(path_mtu_lowered) X(path_mtu_raised) X(path_mtu_guessed) X(recoveries)   \
+    X(recoveries_undone) X(tlp_probes) X(tlp_recovered) X(dsacks_received) X(dsacks_sent)         \
+    X(sacks_sent) X(drop_bad_sack)
 // clang-format on
 
 struct tcp_counters {

@@ -1,7 +1,7 @@
 /* What is known of the largest packet a path takes. It begins with the link's MTU or what another
  * connection has learnt of the destination; a router's word lowers it (RFC 1191, RFC 8201), so does
- * silence towards full-sized segments alone (RFC 4821 7.7, black holes); after ten minutes the
- * link's MTU is tried again, for paths change (RFC 1191 6.3, RFC 8201 4). */
+ * silence towards full-sized segments alone, twice over (RFC 4821 7.7, black holes); after ten
+ * minutes the link's MTU is tried again, for paths change (RFC 1191 6.3, RFC 8201 4). */
 #include "tcp_hash.h"
 #include "tcp_internal.h"
 
