@@ -50,8 +50,12 @@ struct field_info {
     const char *name; /* NULL: not known */
     enum audit_type type;
 };
+extern const struct field_info fields_known[FIELDS_KNOWN];
 /* Never NULL; a number that is not known gives an entry without a name. */
-const struct field_info *field_info(unsigned number);
+static inline const struct field_info *field_info(unsigned number)
+{
+    return &fields_known[number < FIELDS_KNOWN ? number : 0];
+}
 
 /* --- rings (ring.c) */
 
@@ -139,8 +143,16 @@ bool record_parse(struct span value, struct audit_record *r);
 /* Do the bytes give the hash behind them? */
 bool record_is_intact(struct span value, struct hasher *h);
 /* Appends one encoded field of at most 65,535 bytes; the caller has seen to room. */
-uint8_t *field_put(uint8_t *p, unsigned number, enum audit_type type, const void *value, size_t n);
 #define FIELD_HEAD ((size_t)4)
+static inline uint8_t *field_put(uint8_t *p, unsigned number, enum audit_type type,
+                                 const void *value, size_t n)
+{
+    put_be(p, (uint64_t)type << 14 | number, 2);
+    put_be(p + 2, n, 2);
+    if (n)
+        memcpy(p + FIELD_HEAD, value, n);
+    return p + FIELD_HEAD + n;
+}
 
 /* A set of field numbers. */
 struct field_set {

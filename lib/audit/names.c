@@ -16,16 +16,11 @@ const char *audit_kind_name(unsigned kind)
     }
 }
 
-static const struct field_info fields[FIELDS_KNOWN] = {
+const struct field_info fields_known[FIELDS_KNOWN] = {
 #define X(name, number, text, type) [number] = {text, AUDIT_##type},
     AUDIT_FIELDS(X)
 #undef X
 };
-
-const struct field_info *field_info(unsigned number)
-{
-    return &fields[number < FIELDS_KNOWN ? number : 0];
-}
 
 const char *audit_fault_name(enum audit_fault f)
 {

@@ -31,15 +31,6 @@ bool field_set_add(struct field_set *s, unsigned number)
     return true;
 }
 
-uint8_t *field_put(uint8_t *p, unsigned number, enum audit_type type, const void *value, size_t n)
-{
-    put_be(p, (uint64_t)type << 14 | number, 2);
-    put_be(p + 2, n, 2);
-    if (n)
-        memcpy(p + FIELD_HEAD, value, n);
-    return p + FIELD_HEAD + n;
-}
-
 bool record_write(uint8_t *out, const struct record_parts *in, struct hasher *h,
                   uint8_t hash[AUDIT_HASH])
 {

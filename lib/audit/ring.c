@@ -107,7 +107,7 @@ bool audit_begin(struct audit_event *e, struct audit_ring *r, enum audit_kind ki
 }
 
 /* Room for a field of `n` bytes that may stand here? */
-static bool may_add(struct audit_event *e, unsigned f, enum audit_type type, size_t n)
+static inline bool may_add(struct audit_event *e, unsigned f, enum audit_type type, size_t n)
 {
     uint64_t bit = (uint64_t)1 << (f % 64);
 

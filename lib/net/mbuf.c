@@ -1,4 +1,8 @@
 /* mbufs that may be chains: one piece in front, cut ends, sums. */
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #include "net_internal.h"
 
 /* Frees what the first `n` bytes stand in and returns what is left: NULL if nothing is. */
@@ -102,30 +106,57 @@ static uint16_t fold(uint64_t sum)
     return (uint16_t)((sum & 0xffff) + (sum >> 16));
 }
 
-/* Sums 32 bits at a time in 64-bit words, whose carries are folded once at the end (RFC 1071 2).
- * The sum is most of what a packet costs here; in rte_raw_cksum's 16-bit steps, which -O2 does not
- * vectorise, a full packet costs 640 cycles more than an empty one; so it is 210. */
-static uint16_t sum_bytes(const uint8_t *p, uint32_t n)
+/* Sums 32 bits at a time in 64-bit lanes, whose carries are folded once at the end (RFC 1071 2).
+ * The sum is much of what a packet costs here. */
+#ifdef __SSE2__
+/* A whole number of 64 bytes from `p`; moves it behind them. */
+static uint64_t sum_blocks(const uint8_t **p, uint32_t *n)
+{
+    const __m128i zero = _mm_setzero_si128();
+    __m128i even = zero, odd = zero;
+    uint64_t lane[2];
+
+    for (; *n >= 64; *p += 64, *n -= 64) {
+        for (unsigned i = 0; i < 4; i++) {
+            __m128i x = _mm_loadu_si128((const __m128i *)*p + i);
+
+            even = _mm_add_epi64(even, _mm_unpacklo_epi32(x, zero));
+            odd = _mm_add_epi64(odd, _mm_unpackhi_epi32(x, zero));
+        }
+    }
+    _mm_storeu_si128((__m128i *)lane, _mm_add_epi64(even, odd));
+    return lane[0] + lane[1];
+}
+#else
+static uint64_t sum_blocks(const uint8_t **p, uint32_t *n)
 {
     uint64_t even = 0, odd = 0, w[4];
 
-    for (; n >= sizeof(w); p += sizeof(w), n -= (uint32_t)sizeof(w)) {
-        memcpy(w, p, sizeof(w));
+    for (; *n >= sizeof(w); *p += sizeof(w), *n -= (uint32_t)sizeof(w)) {
+        memcpy(w, *p, sizeof(w));
         even +=
             (w[0] & 0xffffffff) + (w[1] & 0xffffffff) + (w[2] & 0xffffffff) + (w[3] & 0xffffffff);
         odd += (w[0] >> 32) + (w[1] >> 32) + (w[2] >> 32) + (w[3] >> 32);
     }
-    while (n) {
-        uint32_t take = RTE_MIN(n, 8u);
+    return even + odd;
+}
+#endif
 
-        w[0] = 0;
-        memcpy(w, p, take);
-        even += w[0] & 0xffffffff;
-        odd += w[0] >> 32;
-        p += take;
-        n -= take;
+static uint16_t sum_bytes(const uint8_t *p, uint32_t n)
+{
+    uint64_t sum = sum_blocks(&p, &n), w;
+    uint32_t half;
+
+    for (; n >= sizeof(half); p += sizeof(half), n -= (uint32_t)sizeof(half)) {
+        memcpy(&half, p, sizeof(half));
+        sum += half;
     }
-    return fold(even + odd);
+    if (n) {
+        w = 0;
+        memcpy(&w, p, n);
+        sum += w;
+    }
+    return fold(sum);
 }
 
 /* Not rte_raw_cksum_mbuf: that of DPDK 22.11 loses carries when a segment starts at an odd place.

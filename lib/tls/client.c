@@ -13,6 +13,7 @@ static int on_session(SSL *ssl, SSL_SESSION *session)
 
     if (SSL_get_verify_result(ssl) != X509_V_OK || !SSL_SESSION_is_resumable(session))
         return 0;
+    s->buffers = true;
     tls_host_keep(s->t, tls_host_key(s, &key), session);
     return 1;
 }

@@ -179,6 +179,7 @@ static enum tls_result handshake(struct tls_session *s)
     if (s->server && !tls_peer_capture(s))
         return tls_fail(s, TLS_ERR_INTERNAL, "out of memory");
     s->state = TLS_ST_OPEN;
+    s->buffers = true;
     count_handshake(s);
     return TLS_OK;
 }
@@ -217,6 +218,15 @@ static bool nothing_to_read(const struct tls_session *s)
            !SSL_get_shutdown(s->ssl) && !tcp_eof(s->conn) && tcp_end_cause(s->conn) == TCP_END_NONE;
 }
 
+/* OpenSSL gives its buffers back after each record of data. But a ticket of TLS 1.3 makes it set
+ * one up for an answer that it never writes, and that one it would keep. */
+static void give_back_buffers(struct tls_session *s)
+{
+    if (s->buffers)
+        SSL_free_buffers(s->ssl);
+    s->buffers = false;
+}
+
 enum tls_result tls_read(struct tls_session *s, void *buf, size_t n, size_t *got)
 {
     bool fresh;
@@ -230,8 +240,7 @@ enum tls_result tls_read(struct tls_session *s, void *buf, size_t n, size_t *got
     }
     tls_clean_queue();
     if (nothing_to_read(s)) {
-        /* A ticket of TLS 1.3 makes OpenSSL set up a buffer for an answer that it never writes. */
-        SSL_free_buffers(s->ssl);
+        give_back_buffers(s);
         return TLS_AGAIN;
     }
     fresh = SSL_pending(s->ssl) == 0;
@@ -240,9 +249,10 @@ enum tls_result tls_read(struct tls_session *s, void *buf, size_t n, size_t *got
         *got = 0;
         return refused_renegotiation(s);
     }
-    if (ret != 1)
+    if (ret != 1) {
+        s->buffers = true;
         return settle(s, ret);
-    tls_clean_queue();
+    }
     if (fresh)
         counter_inc(&s->t->n.records_read);
     return TLS_OK;
@@ -273,7 +283,6 @@ enum tls_result tls_write(struct tls_session *s, const void *buf, size_t n, size
     tls_clean_queue();
     ret = SSL_write_ex(s->ssl, buf, size, put);
     if (ret == 1) {
-        tls_clean_queue();
         s->retry = 0;
         counter_inc(&s->t->n.records_written);
         return TLS_OK;

@@ -2,8 +2,8 @@
  * sessions towards vendors with verification. OpenSSL over a BIO of our own that reads received
  * mbufs and writes send mbufs (tcp_read, tcp_write), one OSSL_LIB_CTX a worker.
  *
- * Everything but tls_shared_*: the worker that owns the `struct tls`. No function blocks. OpenSSL's
- * error queue is empty after every call. */
+ * Everything but tls_shared_*: the worker that owns the `struct tls`. No function blocks. What
+ * fails leaves nothing in OpenSSL's error queue. */
 #ifndef TLS_TLS_H
 #define TLS_TLS_H
 

@@ -255,6 +255,7 @@ struct tls_session {
     bool ended;         /* the BIO has found the connection dead */
     bool renegotiation; /* a renegotiation has been asked for and refused */
     bool asked;         /* a server's: the client is asked for a certificate */
+    bool buffers;       /* OpenSSL may hold buffers that it does not need */
     uint8_t sniffed;    /* bytes of head, taken while it is not known yet what they begin */
     uint32_t taken;     /* a server's: bytes read for the handshake */
     size_t retry;       /* bytes of a tls_write that OpenSSL holds half sent; 0 = none */
@@ -287,7 +288,7 @@ static inline struct span tls_session_name(const struct tls_session *s)
 }
 
 /* What a library on the same thread has left in OpenSSL's error queue must not be taken for a
- * session's, nor ours for another's: empty before and after. */
+ * session's: emptied before, and after whatever fails. */
 static inline void tls_clean_queue(void)
 {
     if (ERR_peek_error())
