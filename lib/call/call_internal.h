@@ -249,7 +249,8 @@ struct exchange {
     unsigned status;         /* of the answer that the caller got */
     unsigned vendor_status;
     uint64_t answer_size;
-    char *capture; /* of the answer, raw until it is recorded; grown as it comes */
+    char *capture; /* of the answer, as it comes: masked if the caller's masks cover the record's,
+                      else raw until it is recorded */
     size_t capture_len, capture_cap;
     char answer_type[96];
     enum match_syntax answer_syntax;
@@ -310,6 +311,14 @@ struct call_worker {
     struct pool_bucket *host_buckets;
     struct pool_hosts unused_hosts;
     struct vendor_queue pooled; /* all pooled connections */
+
+    /* Short texts that were last found to hold nothing to mask: most calls say the same again. */
+    struct record_clean {
+        uint64_t generation; /* of the masks; 0: nothing yet */
+        const struct rules_function *function;
+        size_t n;
+        char text[128];
+    } clean_target, clean_type;
 
     EVP_MD *sha256;
     struct request forgotten;     /* stands for one that has been given back: keep-alive */

@@ -31,6 +31,36 @@ struct span record_masked(struct call_worker *w, const struct call_generation *g
     return span_of(w->scratch, n < cap ? n : cap);
 }
 
+static bool found_something(const struct match_found *f)
+{
+    for (unsigned i = 0; i < MATCH_DETECTORS_MAX; i++)
+        if (f->count[i])
+            return true;
+    return f->secrets;
+}
+
+/* Masked, for evidence: `s`, which often is what it was in the last call. */
+static struct span masked_again(struct exchange *x, struct record_clean *clean,
+                                const struct match_policy *p, enum match_syntax syntax,
+                                struct span s, size_t cap)
+{
+    struct match_found found = {0};
+    struct span out;
+
+    if (clean->generation == x->generation_number && clean->function == x->function &&
+        span_eq(s, span_of(clean->text, clean->n)))
+        return s;
+    out = record_masked(x->w, x->gen, p, syntax, s, cap, &found);
+    for (unsigned i = 0; i < MATCH_DETECTORS_MAX; i++)
+        x->found_request.count[i] += found.count[i];
+    x->found_request.secrets += found.secrets;
+    if (x->function && out.n == s.n && s.n <= sizeof(clean->text) && !found_something(&found)) {
+        *clean = (struct record_clean){x->generation_number, x->function, s.n, {0}};
+        memcpy(clean->text, s.p, s.n);
+    }
+    return out;
+}
+
 /* ------------------------------------------------------------------- the parts */
 
 /* Policy for calls that never got as far as a function. */
@@ -96,7 +126,6 @@ static void put_connection(struct audit_event *e, const struct exchange *x)
 static void put_request(struct audit_event *e, struct exchange *x, const struct match_policy *p)
 {
     const struct http_field *type = http_field(x->head, HTTP_F_CONTENT_TYPE);
-    struct match_found *found = &x->found_request;
 
     if (x->connection)
         audit_text(e, AUDIT_F_CONNECTION, x->connection->name);
@@ -105,10 +134,10 @@ static void put_request(struct audit_event *e, struct exchange *x, const struct 
     put_some(e, AUDIT_F_METHOD, x->head->method);
     put_some(e, AUDIT_F_HOST, x->head->host);
     put_some(e, AUDIT_F_TARGET,
-             record_masked(x->w, x->gen, p, MATCH_FORM, x->head->target, TARGET_CAP, found));
+             masked_again(x, &x->w->clean_target, p, MATCH_FORM, x->head->target, TARGET_CAP));
     if (type)
         put_some(e, AUDIT_F_CONTENT_TYPE,
-                 record_masked(x->w, x->gen, p, MATCH_PLAIN, type->value, 256, found));
+                 masked_again(x, &x->w->clean_type, p, MATCH_PLAIN, type->value, 256));
 }
 
 static void put_body(struct audit_event *e, struct exchange *x, const struct match_policy *p)
@@ -220,6 +249,16 @@ bool record_decided(struct exchange *x, const char *decision, const char *cause)
     return x->ticket != 0;
 }
 
+static struct span answer_captured(struct exchange *x)
+{
+    struct span raw = span_of(x->capture, x->capture_len);
+
+    if (x->function->caller_covers_audit)
+        return raw; /* masked as it went to the caller */
+    return record_masked(x->w, x->gen, &x->function->mask_audit, x->answer_syntax, raw,
+                         x->connection->capture, &x->found_answer);
+}
+
 static void put_answer(struct audit_event *e, struct exchange *x)
 {
     uint8_t hash[32];
@@ -237,10 +276,7 @@ static void put_answer(struct audit_event *e, struct exchange *x)
     if (EVP_DigestFinal_ex(x->sha_answer, hash, NULL) == 1)
         audit_bytes(e, AUDIT_F_ANSWER_SHA256, hash, sizeof(hash));
     if (x->capture_len)
-        put_some(e, AUDIT_F_ANSWER,
-                 record_masked(x->w, x->gen, &x->function->mask_audit, x->answer_syntax,
-                               span_of(x->capture, x->capture_len), x->connection->capture,
-                               &x->found_answer));
+        put_some(e, AUDIT_F_ANSWER, answer_captured(x));
 }
 
 static void put_timings(struct audit_event *e, const struct exchange *x)

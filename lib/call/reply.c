@@ -310,23 +310,27 @@ static bool capture_grow(struct exchange *x, size_t want)
     return true;
 }
 
-static void took(struct exchange *x, const char *p, size_t n)
+static void capture(struct exchange *x, const char *p, size_t n, size_t cap)
 {
-    uint64_t cap = x->connection->capture;
-    size_t room;
+    size_t room = cap - x->capture_len;
 
-    EVP_DigestUpdate(x->sha_answer, p, n);
-    x->answer_size += n;
-    counter_add(&x->w->counters.bytes_down, n);
-    if (cap == 0)
-        return;
-    room = cap + CAPTURE_SLACK - x->capture_len;
     if (n > room)
         n = room;
     if (n == 0 || !capture_grow(x, x->capture_len + n))
         return;
     memcpy(x->capture + x->capture_len, p, n);
     x->capture_len += n;
+}
+
+static void took(struct exchange *x, const char *p, size_t n)
+{
+    size_t cap = x->connection->capture;
+
+    EVP_DigestUpdate(x->sha_answer, p, n);
+    x->answer_size += n;
+    counter_add(&x->w->counters.bytes_down, n);
+    if (cap && !x->function->caller_covers_audit)
+        capture(x, p, n, cap + CAPTURE_SLACK);
 }
 
 /* Masks the window; returns how many of its bytes may leave, SIZE_MAX if it cannot be scanned. */
@@ -390,6 +394,8 @@ static enum step window_grew(struct exchange *x, size_t added)
     ready = inspect(x, window, held, added);
     if (ready == SIZE_MAX)
         return unusable(x, CALL_internal, "answer_not_inspected");
+    if (x->function->caller_covers_audit)
+        capture(x, window, ready, x->connection->capture);
     publish(x, q, ready);
     return STEP_ON;
 }

@@ -165,7 +165,7 @@ static void card_mask(struct match_stream *s, const struct view *v, const struct
             plan_mark(s, v, i, i + 1, PLAN_ONE);
         first = 0;
     }
-    s->found.count[s->card_id]++;
+    found_one(s, s->card_id);
 }
 
 /* Decides all starts from `i` to the end of the row of tokens that `i` is in. */

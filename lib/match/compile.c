@@ -92,9 +92,11 @@ static bool compile_scan(const struct match_builder *b, struct match_db *db, cha
             list_add(&p, b->det[i].kind == KIND_MAIL ? mail_expression : b->pattern[i], 0, i);
     if (triggers)
         list_add_triggers(&p, db->secrets);
-    if (p.n)
+    if (p.n) {
         db->scan = list_compile(&p, HS_MODE_STREAM, why);
-    done = !p.n || db->scan;
+        db->whole = db->scan ? list_compile(&p, HS_MODE_BLOCK, why) : NULL;
+    }
+    done = !p.n || db->whole;
 out:
     list_free(&p);
     return done;

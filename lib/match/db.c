@@ -8,6 +8,7 @@ void match_db_free(struct match_db *db)
     if (!db)
         return;
     hs_free_database(db->scan);
+    hs_free_database(db->whole);
     hs_free_database(db->som);
     literals_free(db->secrets);
     free(db);

@@ -95,8 +95,9 @@ struct match_db {
     unsigned count;
     struct detector det[MATCH_DETECTORS_MAX];
     match_set patterns;
-    hs_database_t *scan; /* stream mode, ends only: tells where to look; NULL: nothing for it */
-    hs_database_t *som;  /* block mode with starts: patterns only, run where `scan` saw one */
+    hs_database_t *scan;  /* stream mode, ends only: tells where to look; NULL: nothing for it */
+    hs_database_t *whole; /* the same in block mode, for what is there in one piece */
+    hs_database_t *som;   /* block mode with starts: patterns only, run where `scan` saw one */
     struct literals *secrets;
 };
 
@@ -169,7 +170,8 @@ struct match_stream {
     struct match_worker *w;
     struct slot *slot; /* NULL: not open */
     const struct match_db *db;
-    hs_stream_t *hs;
+    hs_stream_t *hs; /* NULL: nothing to scan for, or `whole` */
+    bool whole;      /* all of it is there: one step, no Hyperscan stream */
     match_set set, patterns;
     const uint8_t *keep;
     enum match_syntax syntax;
@@ -192,6 +194,7 @@ struct match_stream {
     uint64_t secret_next;  /* absolute: one that starts before this was counted already */
     uint32_t history_n;
     bool planned; /* `plan` is not all zero */
+    bool any;     /* something was found: `found` and `pattern_end` are not all zero */
     struct match_found found;
     uint64_t pattern_end[MATCH_DETECTORS_MAX]; /* absolute end of the last match counted */
     uint8_t *plan;                             /* MATCH_LOOKBACK, for the bytes held */
@@ -238,6 +241,12 @@ struct slot *slot_find(struct match_worker *w, const struct match_db *db);
 bool luhn_digits(const uint8_t *digit, unsigned n); /* values 0..9 */
 bool luhn_text(const uint8_t *t, size_t n);         /* the digits in it; at least two */
 bool card_number(const uint8_t *digit, unsigned n); /* brand, length, Luhn */
+
+static inline void found_one(struct match_stream *s, unsigned detector)
+{
+    s->found.count[detector]++;
+    s->any = true;
+}
 
 /* Decides all cards that can be. */
 void card_find(struct match_stream *s, const struct view *v);

@@ -61,7 +61,7 @@ static int pattern_match(unsigned id, unsigned long long from, unsigned long lon
     if (s->db->det[id].luhn && !luhn_text(t, n))
         return 0;
     if (begin >= s->pattern_end[id])
-        s->found.count[id]++;
+        found_one(s, id);
     if (end > s->pattern_end[id])
         s->pattern_end[id] = end;
     stop = (uint32_t)(end - s->base);

@@ -6,7 +6,10 @@ bool stream_start(struct match_stream *s, struct match_worker *w, const struct m
 {
     match_set all = db->count == 64 ? UINT64_MAX : (1ull << db->count) - 1;
 
-    memset(s, 0, offsetof(struct match_stream, plan));
+    if (s->any)
+        memset(&s->found, 0,
+               offsetof(struct match_stream, plan) - offsetof(struct match_stream, found));
+    memset(s, 0, offsetof(struct match_stream, found));
     s->w = w;
     s->db = db;
     s->hs = hs;
@@ -62,12 +65,15 @@ static bool scan(struct match_stream *s, const struct view *v)
         card_find(s, v);
     if (s->mail)
         mail_resume(s, v);
-    if (!s->hs)
-        return true;
-    if (n && hs_scan_stream(s->hs, p, n, 0, scratch, on_match, s) != HS_SUCCESS)
-        return false;
-    if (v->last && hs_reset_stream(s->hs, 0, scratch, on_match, s) != HS_SUCCESS)
-        return false;
+    if (s->whole) {
+        if (n && s->db->whole && hs_scan(s->db->whole, p, n, 0, scratch, on_match, s) != HS_SUCCESS)
+            return false;
+    } else if (s->hs) {
+        if (n && hs_scan_stream(s->hs, p, n, 0, scratch, on_match, s) != HS_SUCCESS)
+            return false;
+        if (v->last && hs_reset_stream(s->hs, 0, scratch, on_match, s) != HS_SUCCESS)
+            return false;
+    }
     if (s->patterns && !pattern_decide(s, v))
         return false;
     return !s->failed;
@@ -174,10 +180,15 @@ bool match_buffer(struct match_worker *w, const struct match_db *db, const struc
 {
     struct slot *slot = slot_find(w, db);
     struct match_stream *s = &w->own;
+    bool whole = n <= PIECE;
 
-    if (!slot || !stream_start(s, w, db, p, syntax, slot->own) ||
-        match_stream_scan(s, buf, 0, n, true) != n)
+    if (!slot || !stream_start(s, w, db, p, syntax, whole ? NULL : slot->own))
         return false;
+    s->whole = whole;
+    if (match_stream_scan(s, buf, 0, n, true) != n)
+        return false;
+    if (!s->any)
+        return true;
     for (unsigned i = 0; i < db->count; i++)
         found->count[i] += s->found.count[i];
     found->secrets += s->found.secrets;

@@ -103,7 +103,8 @@ static bool scratch_grow(struct match_worker *w, const struct match_db *db)
         return true;
     if (w->scratch && hs_clone_scratch(w->scratch, &scratch) != HS_SUCCESS)
         return false;
-    if (hs_alloc_scratch(db->scan, &scratch) != HS_SUCCESS)
+    if (hs_alloc_scratch(db->scan, &scratch) != HS_SUCCESS ||
+        hs_alloc_scratch(db->whole, &scratch) != HS_SUCCESS)
         return false;
     if (db->som && hs_alloc_scratch(db->som, &scratch) != HS_SUCCESS)
         return false;

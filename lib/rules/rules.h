@@ -54,8 +54,10 @@ struct rules_function {
     const struct rules_connection *connection;
     struct match_policy mask_audit, mask_caller; /* resolved from `masks`; in audit, pci.card and
                                                     pii.email are masked whatever the files say */
-    bool unlisted;                               /* connection.unlisted */
-    bool needs_body;                             /* some rule that may match it reads `body` */
+    bool caller_covers_audit; /* mask_caller masks all that mask_audit does, and leaves no more of
+                                 it: what the caller gets may stand in the record as it is */
+    bool unlisted;            /* connection.unlisted */
+    bool needs_body;          /* some rule that may match it reads `body` */
 };
 
 struct rules_connection {

@@ -241,6 +241,17 @@ static void add(struct match_policy *p, match_set detectors, enum match_keep kee
     }
 }
 
+static bool covers(const struct match_policy *p, const struct match_policy *other)
+{
+    if (other->detectors & ~p->detectors)
+        return false;
+    for (unsigned i = 0; i < MATCH_DETECTORS_MAX; i++)
+        if ((other->detectors >> i & 1) &&
+            strictness((enum match_keep)p->keep[i]) < strictness((enum match_keep)other->keep[i]))
+            return false;
+    return true;
+}
+
 static size_t apply(struct rules_loader *l, const struct rules_pending_mask *m, struct span on,
                     match_set find)
 {
@@ -282,8 +293,9 @@ void rules_finish_masks(struct rules_loader *l)
         finish_mask(l, l->masks.at[i]);
     /* Evidence never holds a whole card number or address, whatever the files say or leave out. */
     for (unsigned i = 0; i < l->set->nfunctions; i++) {
-        struct match_policy *p = &l->set->functions[i].mask_audit;
+        struct rules_function *f = &l->set->functions[i];
 
-        add(p, floor & ~p->detectors, MATCH_KEEP_LAST4);
+        add(&f->mask_audit, floor & ~f->mask_audit.detectors, MATCH_KEEP_LAST4);
+        f->caller_covers_audit = covers(&f->mask_caller, &f->mask_audit);
     }
 }
