@@ -47,6 +47,7 @@ struct app_worker {
     struct net *net;
     struct tcp *tcp;
     struct call_worker *call;
+    struct stages *stages; /* of `call` */
     const _Atomic bool *stop;
     uint64_t announce_at;
     unsigned announced;       /* how often our addresses have been announced */
