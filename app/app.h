@@ -62,4 +62,9 @@ bool app_worker_init(struct app_worker *w);
 int app_worker_main(void *arg); /* an lcore function */
 void app_worker_free(struct app_worker *w);
 
+/* The counters of `n` workers and of the audit store on DPDK's telemetry socket, from now until
+ * app_telemetry_end, after which none of them is looked at. */
+void app_telemetry_start(struct call_worker *const *worker, unsigned n, const struct audit *audit);
+void app_telemetry_end(void);
+
 #endif
