@@ -46,7 +46,6 @@ struct stages {
     bool measured; /* this loop is; the one thing that unmeasured ones look at */
     enum stage now;
     uint64_t since;        /* when `now` began, in cycles */
-    uint64_t began;        /* the loop */
     uint32_t until;        /* loops that are not measured before the next one that is */
     uint32_t random;       /* never 0 */
     uint64_t loop[STAGES]; /* cycles of this loop */
