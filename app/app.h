@@ -47,6 +47,7 @@ struct app_worker {
     struct net *net;
     struct tcp *tcp;
     struct call_worker *call;
+    struct stages *stages; /* of `call` */
     const _Atomic bool *stop;
     uint64_t announce_at;
     unsigned announced;       /* how often our addresses have been announced */
@@ -60,5 +61,10 @@ struct app_worker {
 bool app_worker_init(struct app_worker *w);
 int app_worker_main(void *arg); /* an lcore function */
 void app_worker_free(struct app_worker *w);
+
+/* The counters of `n` workers and of the audit store on DPDK's telemetry socket, from now until
+ * app_telemetry_end, after which none of them is looked at. */
+void app_telemetry_start(struct call_worker *const *worker, unsigned n, const struct audit *audit);
+void app_telemetry_end(void);
 
 #endif

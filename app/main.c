@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <malloc.h>
+#include <rte_cycles.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_launch.h>
@@ -318,6 +319,7 @@ static bool start_control(struct appliance *a)
         .ring = audit_ring_of(a->audit, a->nworkers),
         .alive = &a->control_alive,
         .version = APP_VERSION,
+        .tsc_hz = rte_get_tsc_hz(),
     };
     struct diags d;
 
@@ -348,7 +350,10 @@ static bool start(struct appliance *a)
     if (!start_eal(a))
         return false;
     a->ports = net_ports_open(&a->config.profile, &a->config.net);
-    return a->ports && start_audit(a) && start_workers(a) && start_control(a);
+    if (!a->ports || !start_audit(a) || !start_workers(a) || !start_control(a))
+        return false;
+    app_telemetry_start(a->calls, a->nworkers, a->audit);
+    return true;
 }
 
 /* -------------------------------------------------------------------------- the run */
@@ -375,6 +380,7 @@ static void run(struct appliance *a)
 
 static void stop(struct appliance *a)
 {
+    app_telemetry_end();
     /* Calls that did not end in time end here, under the sets of rules that control still keeps. */
     for (unsigned i = 0; i < a->nworkers; i++)
         app_worker_free(&a->workers[i]);

@@ -57,6 +57,7 @@ static void on_segment(void *ctx, const struct net_segment *s)
 {
     struct app_worker *w = ctx;
 
+    STAGE_SCOPE(w->stages, STAGE_TCP);
     tcp_input(w->tcp, s, w->now_us);
 }
 
@@ -64,26 +65,32 @@ static void on_unreachable(void *ctx, const struct net_unreachable *u)
 {
     struct app_worker *w = ctx;
 
+    STAGE_SCOPE(w->stages, STAGE_TCP);
     tcp_unreachable(w->tcp, u, w->now_us);
 }
 
 static void lower_send(void *ctx, enum net_side side, const struct net_addr *src,
                        const struct net_addr *dst, struct rte_mbuf *m)
 {
-    net_send_tcp(ctx, side, src, dst, m);
+    struct app_worker *w = ctx;
+
+    STAGE_SCOPE(w->stages, STAGE_OUTPUT);
+    net_send_tcp(w->net, side, src, dst, m);
 }
 
 static bool lower_reaches(void *ctx, enum net_side side, const struct net_addr *local,
                           const struct net_addr *remote, uint16_t lport, uint16_t rport)
 {
-    return net_reaches(ctx, side, local, remote, lport, rport);
+    struct app_worker *w = ctx;
+
+    return net_reaches(w->net, side, local, remote, lport, rport);
 }
 
 static bool make_tcp(struct app_worker *w, uint64_t now_us)
 {
     const struct call_limits *l = &w->call_config.limits;
     struct tcp_owner owner = call_tcp_owner(w->call);
-    struct tcp_lower lower = {.ctx = w->net,
+    struct tcp_lower lower = {.ctx = w,
                               .send = lower_send,
                               .reaches = lower_reaches,
                               .pool = net_ports_pool(w->ports, w->index)};
@@ -119,6 +126,8 @@ bool app_worker_init(struct app_worker *w)
 
     w->net = net_new(w->ports, w->index, &w->config->net, &up, w, now_us);
     w->call = call_worker_new(&w->call_config, now_us);
+    if (w->call)
+        w->stages = call_stages(w->call);
     if (w->net && w->call && make_tcp(w, now_us))
         return true;
     log_error("worker", "worker %u: out of memory; lower limits.memory or mbufs", w->index);
@@ -152,10 +161,14 @@ static unsigned one_loop(struct app_worker *w, struct worker_clock *k)
 
     net_tick(w->net, now_us);
     announce(w, now_us);
+    stage_enter(w->stages, STAGE_TCP);
     tcp_advance(w->tcp, now_us);
+    stage_enter(w->stages, STAGE_CALL);
     work += call_poll(w->call, now_us, clock_wall(k, now_us));
+    stage_enter(w->stages, STAGE_TCP);
     work += tcp_dispatch(w->tcp, now_us);
     work += tcp_output(w->tcp, now_us);
+    stage_enter(w->stages, STAGE_OUTPUT);
     net_flush(w->net);
     return work;
 }
@@ -181,10 +194,23 @@ static void nap(struct app_worker *w, const struct worker_clock *k, unsigned idl
     urcu_qsbr_thread_online();
 }
 
-static void count_cycles(struct call_counters *c, uint64_t from)
+/* True if the loop did something: its cycles count. */
+static bool measured_loop(struct app_worker *w, struct worker_clock *k)
 {
-    counter_add(&c->cycles_busy, rte_rdtsc() - from);
-    counter_inc(&c->loops_busy);
+    struct call_counters *c = call_counters(w->call);
+    uint64_t from = rte_rdtsc(), to;
+    bool worked;
+
+    stages_begin(w->stages, from);
+    urcu_qsbr_quiescent_state();
+    worked = one_loop(w, k) != 0;
+    to = rte_rdtsc();
+    stages_end(w->stages, to, worked);
+    if (worked) {
+        counter_add(&c->cycles_busy, to - from);
+        counter_inc(&c->loops_busy);
+    }
+    return worked;
 }
 
 static bool all_drained(const struct app_worker *w)
@@ -210,7 +236,6 @@ static bool keep_on(struct app_worker *w, const struct worker_clock *k, uint64_t
 int app_worker_main(void *arg)
 {
     struct app_worker *w = arg;
-    struct call_counters *counters = call_counters(w->call);
     bool adaptive = w->config->profile.idle == NET_IDLE_ADAPTIVE;
     uint64_t stop_at = 0;
     unsigned idle = 0;
@@ -219,15 +244,10 @@ int app_worker_main(void *arg)
     clock_start(&k);
     urcu_qsbr_register_thread();
     while (keep_on(w, &k, &stop_at)) {
-        uint64_t from = rte_rdtsc();
-
-        urcu_qsbr_quiescent_state();
-        if (one_loop(w, &k)) {
-            count_cycles(counters, from);
+        if (measured_loop(w, &k))
             idle = 0;
-        } else if (++idle > IDLE_SPINS && adaptive) {
+        else if (++idle > IDLE_SPINS && adaptive)
             nap(w, &k, idle);
-        }
     }
     for (int i = 0; i < 8; i++) /* last FINs and alerts */
         one_loop(w, &k);

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/outbuf.h"
 #include "base/span.h"
+#include "base/stages.h"
 #include "base/wheel.h"
 #include "base/yaml.h"
 

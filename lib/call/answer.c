@@ -119,6 +119,7 @@ static void write_head(struct exchange *x, unsigned status, size_t length, struc
 
 void answer_own(struct exchange *x, unsigned status, const char *cause, struct span message)
 {
+    STAGE_SCOPE(&x->w->stages, STAGE_HTTP);
     struct outq *q = &x->caller->out;
     char body[4096];
     struct outbuf b = outbuf_on(body, sizeof(body)), o;

@@ -163,6 +163,8 @@ struct call_counters {
     counter causes[CALL_CAUSE_COUNT];
 } __attribute__((aligned(64)));
 struct call_counters *call_counters(struct call_worker *w);
+/* Where its time goes: the worker's loop begins, enters and ends. */
+struct stages *call_stages(struct call_worker *w);
 
 /* The counters of everything that a worker owns, for whoever shows them. Any thread may read. */
 struct call_stats {
@@ -171,6 +173,7 @@ struct call_stats {
     const struct tls_counters *tls;
     const struct identity_counters *identity;
     const struct call_counters *call;
+    const struct stages *stages;
     unsigned callers, vendors; /* open now */
     size_t memory_used, memory_total;
 };

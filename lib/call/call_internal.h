@@ -328,6 +328,7 @@ struct call_worker {
     unsigned nhold_blocks;
     uint64_t refused_tokens, refused_at_us; /* bound on connection.refused records */
     struct call_counters counters;
+    struct stages stages;
 };
 
 /* worker.c */
@@ -488,6 +489,8 @@ void answer_plain_http(struct caller *c);
 
 /* record.c */
 bool record_decided(struct exchange *x, const char *decision, const char *cause);
+/* Bytes of a body, for the digest in its record. */
+void record_digest(struct call_worker *w, EVP_MD_CTX *c, const char *p, size_t n);
 void record_settled(struct exchange *x, const char *outcome);
 void record_refused_connection(struct caller *c, const char *cause, const char *detail);
 /* Masks a copy of `in` for evidence: at most `cap` bytes, in w->scratch. Empty if it failed. */

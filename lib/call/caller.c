@@ -167,7 +167,8 @@ static bool parse_head(struct caller *c)
 
     if (!x)
         return no_room(c);
-    switch (http_parse_request(x->head, have, &c->scanned, &used, &why)) {
+    switch (IN_STAGE(&c->w->stages, STAGE_HTTP,
+                     http_parse_request(x->head, have, &c->scanned, &used, &why))) {
     case HTTP_MORE:
         exchange_recycle(x);
         return false;

@@ -165,8 +165,10 @@ static bool identify(struct exchange *x)
 {
     const struct net_addr *from = tcp_remote_addr(x->caller->leg.tcp);
     struct span certificates = tls_peer_certificates(x->caller->leg.tls);
-    enum identity_cause why = identity_identify(x->w->identity, x->connection, x->head,
-                                                certificates, from, x->w->wall_ns, &x->identity);
+    enum identity_cause why =
+        IN_STAGE(&x->w->stages, STAGE_IDENTITY,
+                 identity_identify(x->w->identity, x->connection, x->head, certificates, from,
+                                   x->w->wall_ns, &x->identity));
 
     if (why != IDENTITY_NONE) {
         x->asked->who.method = SPAN_LIT("none");
@@ -232,8 +234,9 @@ void exchange_begin(struct exchange *x)
                         span_cstr(http_error_text(HTTP_ERR_UPGRADE)));
         return;
     }
-    x->function = rules_function_for(x->gen->rules, x->connection, x->head->method, x->head->path,
-                                     &x->asked->params);
+    x->function = IN_STAGE(&x->w->stages, STAGE_RULES,
+                           rules_function_for(x->gen->rules, x->connection, x->head->method,
+                                              x->head->path, &x->asked->params));
     if (identify(x)) {
         exchange_timer(x, x->w->c.limits.body_us);
         read_body_or_decide(x);
@@ -271,7 +274,7 @@ static bool body_take(struct exchange *x, struct span data)
     if (!body_grow(x, x->body_len + data.n))
         return false;
     memcpy(x->body + x->body_len, data.p, data.n);
-    EVP_DigestUpdate(x->sha_request, data.p, data.n);
+    record_digest(x->w, x->sha_request, data.p, data.n);
     x->body_len += data.n;
     x->body_size += data.n;
     return true;
@@ -303,7 +306,8 @@ static bool body_consume(struct exchange *x)
         size_t used;
         struct span in = span_of(c->in + c->in_pos, c->in_len - c->in_pos);
 
-        if (http_body_next(&x->upload, in, &data, &used, &why) == HTTP_BAD) {
+        if (IN_STAGE(&x->w->stages, STAGE_HTTP,
+                     http_body_next(&x->upload, in, &data, &used, &why)) == HTTP_BAD) {
             x->close_caller = x->upload_done = true;
             exchange_refuse(x, CALL_bad_request, http_error_name(why),
                             span_cstr(http_error_text(why)));
@@ -352,6 +356,7 @@ enum step exchange_body(struct exchange *x)
 
 static void judge(struct exchange *x)
 {
+    STAGE_SCOPE(&x->w->stages, STAGE_RULES);
     struct rules_call call = {
         .caller = &x->asked->who,
         .function = x->function,

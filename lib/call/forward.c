@@ -103,6 +103,7 @@ static void write_framing(const struct exchange *x, struct outbuf *o)
 
 static bool write_head(struct exchange *x, struct outbuf *o)
 {
+    STAGE_SCOPE(&x->w->stages, STAGE_HTTP);
     const struct http_head *h = x->head;
 
     http_write_request_line(o, h->method, h->path, h->has_query, h->query);
@@ -193,7 +194,8 @@ static enum step stream_piece(struct exchange *x)
     in = span_of(c->in + c->in_pos, c->in_len - c->in_pos);
     if (in.n > outq_room(q) - 2 * HTTP_CHUNK_OVERHEAD)
         in.n = outq_room(q) - 2 * HTTP_CHUNK_OVERHEAD;
-    if (http_body_next(&x->upload, in, &data, &used, &why) == HTTP_BAD) {
+    if (IN_STAGE(&x->w->stages, STAGE_HTTP, http_body_next(&x->upload, in, &data, &used, &why)) ==
+        HTTP_BAD) {
         x->outcome = "request_malformed";
         caller_abort(c);
         return STEP_DEAD;
@@ -206,7 +208,7 @@ static enum step stream_piece(struct exchange *x)
         outbuf_span_put(&o, data);
         if (chunk)
             http_write_chunk_end(&o);
-        EVP_DigestUpdate(x->sha_request, data.p, data.n);
+        record_digest(x->w, x->sha_request, data.p, data.n);
         counter_add(&x->w->counters.bytes_up, data.n);
     }
     if (x->upload.done) {

@@ -21,6 +21,7 @@ struct span record_masked(struct call_worker *w, const struct call_generation *g
                           const struct match_policy *p, enum match_syntax syntax, struct span in,
                           size_t cap, struct match_found *found)
 {
+    STAGE_SCOPE(&w->stages, STAGE_MATCH);
     size_t n = in.n < cap + CAPTURE_SLACK ? in.n : cap + CAPTURE_SLACK;
 
     if (n == 0)
@@ -59,6 +60,12 @@ static struct span masked_again(struct exchange *x, struct record_clean *clean,
         memcpy(clean->text, s.p, s.n);
     }
     return out;
+}
+
+void record_digest(struct call_worker *w, EVP_MD_CTX *c, const char *p, size_t n)
+{
+    STAGE_SCOPE(&w->stages, STAGE_AUDIT);
+    EVP_DigestUpdate(c, p, n);
 }
 
 /* ------------------------------------------------------------------- the parts */
@@ -220,6 +227,7 @@ static void put_hold(struct audit_event *e, const struct exchange *x)
 
 bool record_decided(struct exchange *x, const char *decision, const char *cause)
 {
+    STAGE_SCOPE(&x->w->stages, STAGE_AUDIT);
     struct match_policy fallback;
     const struct match_policy *p = audit_policy(x, &fallback);
     struct audit_event e;
@@ -292,6 +300,7 @@ static void put_timings(struct audit_event *e, const struct exchange *x)
 
 void record_settled(struct exchange *x, const char *outcome)
 {
+    STAGE_SCOPE(&x->w->stages, STAGE_AUDIT);
     const struct match_found streamed =
         x->stream ? *match_stream_found(x->stream) : (struct match_found){0};
     struct audit_event e;
@@ -338,6 +347,7 @@ static bool may_record_refusal(struct call_worker *w)
 
 void record_refused_connection(struct caller *c, const char *cause, const char *detail)
 {
+    STAGE_SCOPE(&c->w->stages, STAGE_AUDIT);
     struct call_worker *w = c->w;
     struct audit_event e;
 

@@ -121,6 +121,7 @@ static void write_persistence(struct exchange *x, struct outbuf *o)
 
 static bool write_head(struct exchange *x, const struct http_head *h)
 {
+    STAGE_SCOPE(&x->w->stages, STAGE_HTTP);
     struct outq *q = &x->caller->out;
     struct outbuf o;
 
@@ -153,6 +154,7 @@ static bool write_head(struct exchange *x, const struct http_head *h)
  * would harm and protect nobody. */
 static bool mask_head(struct exchange *x, char *head, size_t n)
 {
+    STAGE_SCOPE(&x->w->stages, STAGE_MATCH);
     static const struct match_policy secrets_only;
 
     return !x->gen->vault || match_buffer(x->w->match, x->gen->match, &secrets_only, MATCH_PLAIN,
@@ -270,7 +272,9 @@ static enum step parse_head(struct exchange *x)
         size_t used;
         enum step s;
 
-        switch (http_parse_response(&x->w->answer_head, in, to_head, &v->scanned, &used, &why)) {
+        switch (IN_STAGE(
+            &x->w->stages, STAGE_HTTP,
+            http_parse_response(&x->w->answer_head, in, to_head, &v->scanned, &used, &why))) {
         case HTTP_MORE:
             return STEP_WAIT;
         case HTTP_BAD:
@@ -326,7 +330,7 @@ static void took(struct exchange *x, const char *p, size_t n)
 {
     size_t cap = x->connection->capture;
 
-    EVP_DigestUpdate(x->sha_answer, p, n);
+    record_digest(x->w, x->sha_answer, p, n);
     x->answer_size += n;
     counter_add(&x->w->counters.bytes_down, n);
     if (cap && !x->function->caller_covers_audit)
@@ -336,6 +340,7 @@ static void took(struct exchange *x, const char *p, size_t n)
 /* Masks the window; returns how many of its bytes may leave, SIZE_MAX if it cannot be scanned. */
 static size_t inspect(struct exchange *x, char *window, size_t held, size_t added)
 {
+    STAGE_SCOPE(&x->w->stages, STAGE_MATCH);
     bool last = x->answer.done;
 
     if (!reply_inspects(x))
@@ -415,7 +420,8 @@ static enum step take_buffered(struct exchange *x)
 
         if (in.n > room)
             in.n = room;
-        if (http_body_next(&x->answer, in, &data, &used, &why) == HTTP_BAD)
+        if (IN_STAGE(&x->w->stages, STAGE_HTTP,
+                     http_body_next(&x->answer, in, &data, &used, &why)) == HTTP_BAD)
             return unusable(x, CALL_vendor_bad_answer, http_error_name(why));
         if (used == 0)
             break;

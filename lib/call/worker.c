@@ -94,8 +94,10 @@ static bool make_engines(struct call_worker *w, uint64_t now_us)
     static const struct tls_limits tls = {.leaf_cache = 4096, .mints_a_second = 500};
 
     w->tls = tls_new(w->c.tls, &tls);
-    if (w->tls)
+    if (w->tls) {
         tls_ask_certificates(w->tls, asks_certificate, w);
+        tls_measure(w->tls, &w->stages);
+    }
     w->memory = buddy_new(w->region, w->region_size);
     w->wheel = wheel_new(now_us);
     w->match = match_worker_new(w->c.limits.max_vendors);
@@ -113,6 +115,7 @@ struct call_worker *call_worker_new(const struct call_config *c, uint64_t now_us
         return NULL;
     memset(w, 0, sizeof(*w));
     w->c = *c;
+    stages_init(&w->stages);
     w->now_us = w->ticked_us = w->turns_at_us = now_us;
     w->next_number = 1;
     LIST_INIT(&w->free_callers);
@@ -401,14 +404,18 @@ uint64_t call_generation_seen(const struct call_worker *w)
 
 static bool on_accept(void *ctx, struct tcp_conn *tcp)
 {
-    return caller_accept(ctx, tcp);
+    struct call_worker *w = ctx;
+
+    STAGE_SCOPE(&w->stages, STAGE_CALL);
+    return caller_accept(w, tcp);
 }
 
 static void on_event(void *ctx, struct tcp_conn *tcp, void *user, unsigned events)
 {
+    struct call_worker *w = ctx;
     struct leg *leg = user;
 
-    (void)ctx;
+    STAGE_SCOPE(&w->stages, STAGE_CALL);
     (void)tcp;
     if (leg->kind == LEG_CALLER)
         caller_event((struct caller *)leg, events);
@@ -432,6 +439,11 @@ struct call_counters *call_counters(struct call_worker *w)
     return &w->counters;
 }
 
+struct stages *call_stages(struct call_worker *w)
+{
+    return &w->stages;
+}
+
 void call_stats_of(const struct call_worker *w, struct call_stats *out)
 {
     *out = (struct call_stats){
@@ -440,6 +452,7 @@ void call_stats_of(const struct call_worker *w, struct call_stats *out)
         .tls = tls_counters(w->tls),
         .identity = identity_counters(w->identity),
         .call = &w->counters,
+        .stages = &w->stages,
         .callers = (unsigned)counter_get(&w->ncallers),
         .vendors = (unsigned)counter_get(&w->nvendors),
         .memory_used = buddy_used(w->memory),

@@ -63,17 +63,45 @@ static json_t *audit_json_of(const struct audit *a)
 }
 #undef X
 
+/* All of the worker's busy cycles, shared out as the measured ones were. */
+static json_t *stages_json(const struct stages *s, uint64_t busy)
+{
+    json_t *o = json_object();
+    uint64_t cycles[STAGES];
+
+    stages_share(s, busy, cycles);
+    for (unsigned i = 0; i < STAGES; i++)
+        json_object_set_new(o, stage_name(i), json_integer((json_int_t)cycles[i]));
+    return o;
+}
+
+/* What was measured: for whoever wants the shares of an interval, not of all time. */
+static json_t *measured_json(const struct stages *s)
+{
+    json_t *o = json_object();
+
+    for (unsigned i = 0; i < STAGES; i++)
+        json_object_set_new(o, stage_name(i), json_integer((json_int_t)counter_get(&s->cycles[i])));
+    json_object_set_new(o, "loops", json_integer((json_int_t)counter_get(&s->loops)));
+    return o;
+}
+
 static json_t *worker_json(const struct call_worker *w)
 {
     struct call_stats s;
+    json_t *call;
+    uint64_t busy;
 
     call_stats_of(w, &s);
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:i, s:i, s:I, s:I, s:I}", "net", net_json(s.net),
-                     "tcp", tcp_json(s.tcp), "tls", tls_json(s.tls), "identity",
-                     identity_json(s.identity), "call", call_json(s.call), "callers",
-                     (int)s.callers, "vendors", (int)s.vendors, "memory_used",
-                     (json_int_t)s.memory_used, "memory_total", (json_int_t)s.memory_total,
-                     "generation", (json_int_t)call_generation_seen(w));
+    call = call_json(s.call);
+    busy = (uint64_t)json_integer_value(json_object_get(call, "cycles_busy"));
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:i, s:I, s:I, s:I}", "net",
+                     net_json(s.net), "tcp", tcp_json(s.tcp), "tls", tls_json(s.tls), "identity",
+                     identity_json(s.identity), "call", call, "stages", stages_json(s.stages, busy),
+                     "stages_measured", measured_json(s.stages), "callers", (int)s.callers,
+                     "vendors", (int)s.vendors, "memory_used", (json_int_t)s.memory_used,
+                     "memory_total", (json_int_t)s.memory_total, "generation",
+                     (json_int_t)call_generation_seen(w));
 }
 
 json_t *ask_status(struct control *c)
@@ -91,10 +119,11 @@ json_t *ask_status(struct control *c)
     hash[o.n] = 0;
     for (unsigned i = 0; i < c->c.workers; i++)
         json_array_append_new(workers, worker_json(c->c.worker[i]));
-    return json_pack("{s:b, s:s, s:I, s:i, s:s, s:i, s:i, s:I, s:o, s:o}", "ok", 1, "version",
-                     c->c.version, "generation", (json_int_t)g->number, "retired", retired,
-                     "rules_hash", hash, "rules", (int)rules_count(g->rules), "functions",
+    return json_pack("{s:b, s:s, s:I, s:i, s:s, s:i, s:i, s:I, s:I, s:I, s:o, s:o}", "ok", 1,
+                     "version", c->c.version, "generation", (json_int_t)g->number, "retired",
+                     retired, "rules_hash", hash, "rules", (int)rules_count(g->rules), "functions",
                      (int)rules_function_count(g->rules), "uptime_s",
-                     (json_int_t)((clock_wall_ns() - c->started_ns) / NS_IN_S), "audit",
+                     (json_int_t)((clock_wall_ns() - c->started_ns) / NS_IN_S), "mono_ns",
+                     (json_int_t)clock_mono_ns(), "tsc_hz", (json_int_t)c->c.tsc_hz, "audit",
                      audit_json_of(c->c.audit), "workers", workers);
 }

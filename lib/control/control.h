@@ -20,6 +20,7 @@ struct control_config {
     struct audit_ring *ring; /* control's own */
     _Atomic bool *alive;     /* set while the thread serves */
     const char *version;
+    uint64_t tsc_hz; /* of the cycles that workers count */
 };
 
 struct control;

@@ -71,6 +71,7 @@ static bool prepare(struct tls_session *s)
 struct tls_session *tls_client(struct tls *t, struct tcp_conn *c, struct span host,
                                const struct tls_vendor *v)
 {
+    STAGE_SCOPE(t->stages, STAGE_TLS);
     struct tls_session *s = tls_session_new(t, c);
     bool ready;
 

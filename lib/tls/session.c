@@ -108,6 +108,7 @@ void tls_free(struct tls_session *s)
 {
     if (!s)
         return;
+    STAGE_SCOPE(s->t->stages, STAGE_TLS);
     /* Without this OpenSSL takes a session that was not closed both ways for a broken one and would
      * not resume it. Failed ones stay marked (RFC 8446 6.2). */
     if (s->ssl && s->state == TLS_ST_OPEN)
@@ -186,6 +187,7 @@ static enum tls_result handshake(struct tls_session *s)
 
 enum tls_result tls_handshake(struct tls_session *s)
 {
+    STAGE_SCOPE(s->t->stages, STAGE_TLS);
     enum tls_result r;
 
     switch (s->state) {
@@ -229,6 +231,7 @@ static void give_back_buffers(struct tls_session *s)
 
 enum tls_result tls_read(struct tls_session *s, void *buf, size_t n, size_t *got)
 {
+    STAGE_SCOPE(s->t->stages, STAGE_TLS);
     bool fresh;
     int ret;
 
@@ -268,6 +271,7 @@ static size_t write_size(const struct tls_session *s, size_t n)
 
 enum tls_result tls_write(struct tls_session *s, const void *buf, size_t n, size_t *put)
 {
+    STAGE_SCOPE(s->t->stages, STAGE_TLS);
     size_t size = write_size(s, n);
     enum tls_result r;
     int ret;
@@ -296,6 +300,7 @@ void tls_shutdown(struct tls_session *s)
 {
     if (s->state != TLS_ST_OPEN)
         return;
+    STAGE_SCOPE(s->t->stages, STAGE_TLS);
     tls_clean_queue();
     SSL_shutdown(s->ssl);
     tls_clean_queue();

@@ -64,6 +64,8 @@ struct tls_limits {
 
 struct tls *tls_new(const struct tls_shared *s, const struct tls_limits *l);
 void tls_delete(struct tls *t);
+/* What sessions do from now on counts as STAGE_TLS in `s`, which outlives them. */
+void tls_measure(struct tls *t, struct stages *s);
 /* Called once a ClientHello's name is known: are callers asked for a certificate? They may answer
  * with none. Sessions made with and without being asked do not resume each other. */
 typedef bool tls_ask_fn(void *arg, struct span name);

@@ -204,6 +204,7 @@ struct tls {
     uint64_t mints_a_second;
     uint64_t tick_us; /* time of the last tick; 0 before the first */
     struct tls_tickets tickets;
+    struct stages *stages;
     struct tls_counters n;
 };
 

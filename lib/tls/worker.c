@@ -43,6 +43,7 @@ struct tls *tls_new(const struct tls_shared *s, const struct tls_limits *l)
         return NULL;
     memset(t, 0, sizeof(*t));
     t->shared = s;
+    t->stages = &stages_off;
     t->wall = wall_now();
     t->mints_a_second = l->mints_a_second;
     t->tokens = t->tokens_max = (uint64_t)l->mints_a_second * US_IN_S;
@@ -74,6 +75,11 @@ void tls_delete(struct tls *t)
     OSSL_LIB_CTX_free(t->lib);
     OPENSSL_cleanse(&t->tickets, sizeof(t->tickets));
     free(t);
+}
+
+void tls_measure(struct tls *t, struct stages *s)
+{
+    t->stages = s;
 }
 
 void tls_tick(struct tls *t, uint64_t now_us)

@@ -25,6 +25,7 @@ struct ctl {
     bool json, all, follow;
     const char *socket, *directory, *vault, *key_file, *connection, *reason;
     const char *output;
+    const char *interval, *count;
     /* audit filters, as written */
     const char *kind, *caller, *function, *decision, *cause, *call, *text, *since, *until, *head;
     const char *rule, *status, *from_seq, *to_seq, *limit;
@@ -32,6 +33,7 @@ struct ctl {
 
 /* Each returns an exit code; words[0] is the group's name. */
 int ctl_status(const struct ctl *c);
+int ctl_top(const struct ctl *c);
 int ctl_holds(const struct ctl *c);
 int ctl_rules(const struct ctl *c);
 int ctl_audit(const struct ctl *c);

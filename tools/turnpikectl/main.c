@@ -11,6 +11,7 @@ static const char usage[] =
     "usage: turnpikectl COMMAND [OPTIONS]\n"
     "\n"
     "  status                        what the appliance is doing: generation, counters\n"
+    "  top [--interval S] [--count N]  live: requests/s, cycles a request by stage, refusals\n"
     "  holds list [--all]            held calls that wait (or all that are remembered)\n"
     "  holds show ID                 one of them, with the masked request\n"
     "  holds approve ID [--reason T] let it run, once\n"
@@ -34,6 +35,8 @@ static const char usage[] =
     "      --key-file FILE   vault key (/etc/turnpike/vault.key)\n"
     "      --connection C    the only connection that may use the secret\n"
     "      --reason TEXT     told to the caller and recorded\n"
+    "      --interval S      seconds between two views of top (1)\n"
+    "      --count N         views of top before it ends (it goes on)\n"
     "  -h, --help            this text\n"
     "      --version         print the version\n"
     "\n"
@@ -144,6 +147,8 @@ static const struct {
     T("connection", connection),
     T("reason", reason),
     T("output", output),
+    T("interval", interval),
+    T("count", count),
     T("kind", kind),
     T("caller", caller),
     T("function", function),
@@ -199,11 +204,8 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         int (*run)(const struct ctl *);
-    } groups[] = {{"status", ctl_status},
-                  {"holds", ctl_holds},
-                  {"rules", ctl_rules},
-                  {"audit", ctl_audit},
-                  {"secret", ctl_secret}};
+    } groups[] = {{"status", ctl_status}, {"top", ctl_top},     {"holds", ctl_holds},
+                  {"rules", ctl_rules},   {"audit", ctl_audit}, {"secret", ctl_secret}};
     struct ctl c = {
         .socket = "/run/turnpike/control.sock",
         .directory = "/var/lib/turnpike/audit",
