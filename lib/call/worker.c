@@ -14,7 +14,7 @@ void call_limits_defaults(struct call_limits *l)
         .max_handshakes_an_address = 1024,
         .handshake_share = 10,
         .max_vendors = 4096,
-        .max_idle_a_host = 64,
+        .max_idle_a_host = 1024,
         .memory = (size_t)512 << 20,
         .handshake_us = 10 * US_IN_S,
         .head_us = 20 * US_IN_S,
