@@ -113,18 +113,21 @@ static enum tls_error cause_of_reason(int reason)
     }
 }
 
+void tls_blame_alert(struct tls_session *s, int alert)
+{
+    tls_blame(s, cause_of_alert(alert), "the peer sent the alert \"%s\"",
+              SSL_alert_desc_string_long(alert));
+}
+
 static void blame_reason(struct tls_session *s, unsigned long e)
 {
     int reason = ERR_GET_REASON(e);
     const char *text = ERR_reason_error_string(e);
 
-    if (reason > SSL_AD_REASON_OFFSET && reason <= SSL_AD_REASON_OFFSET + 255) {
-        int alert = reason - SSL_AD_REASON_OFFSET;
-        tls_blame(s, cause_of_alert(alert), "the peer sent the alert \"%s\"",
-                  SSL_alert_desc_string_long(alert));
-    } else {
+    if (reason > SSL_AD_REASON_OFFSET && reason <= SSL_AD_REASON_OFFSET + 255)
+        tls_blame_alert(s, reason - SSL_AD_REASON_OFFSET);
+    else
         tls_blame(s, cause_of_reason(reason), "%s", text ? text : "TLS failed");
-    }
 }
 
 /* What TLS itself says first; what lies beneath it (ASN.1, EVP) only if TLS says nothing. */

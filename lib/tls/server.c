@@ -22,6 +22,7 @@ bool tls_context_common(SSL_CTX *ctx)
     SSL_CTX_set_options(ctx, OPTIONS);
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                               SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    tls_handover_setup(ctx);
     SSL_CTX_set_security_level(ctx, 2);
     SSL_CTX_set_max_cert_list(ctx, 65536);
     return SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) &&

@@ -111,6 +111,7 @@ void tls_free(struct tls_session *s)
     STAGE_SCOPE(s->t->stages, STAGE_TLS);
     /* Without this OpenSSL takes a session that was not closed both ways for a broken one and would
      * not resume it. Failed ones stay marked (RFC 8446 6.2). */
+    tls_data_close(s);
     if (s->ssl && s->state == TLS_ST_OPEN)
         SSL_set_shutdown(s->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     SSL_free(s->ssl);
@@ -155,14 +156,14 @@ static enum tls_result sniff(struct tls_session *s)
     return TLS_OK;
 }
 
-static void count_handshake(struct tls_session *s)
+static void count_handshake(const struct tls_session *s)
 {
     struct tls_counters *n = &s->t->n;
 
     counter_inc(s->server ? &n->server_handshakes : &n->client_handshakes);
     if (s->asked)
         counter_inc(&n->certificates_asked);
-    if (SSL_session_reused(s->ssl))
+    if (s->resumed)
         counter_inc(s->server ? &n->server_resumed : &n->client_resumed);
 }
 
@@ -178,6 +179,8 @@ static enum tls_result handshake(struct tls_session *s)
     if (!s->server && !tls_client_settled(s))
         return TLS_FAILED;
     if (s->server && !tls_peer_capture(s))
+        return tls_fail(s, TLS_ERR_INTERNAL, "out of memory");
+    if (!tls_handover(s))
         return tls_fail(s, TLS_ERR_INTERNAL, "out of memory");
     s->state = TLS_ST_OPEN;
     s->buffers = true;
@@ -241,6 +244,8 @@ enum tls_result tls_read(struct tls_session *s, void *buf, size_t n, size_t *got
         if (r != TLS_OK)
             return r;
     }
+    if (s->own)
+        return tls_data_read(s, buf, n, got);
     tls_clean_queue();
     if (nothing_to_read(s)) {
         give_back_buffers(s);
@@ -284,6 +289,8 @@ enum tls_result tls_write(struct tls_session *s, const void *buf, size_t n, size
         return TLS_OK;
     if (size > n)
         return tls_fail(s, TLS_ERR_INTERNAL, "a write was taken up again with fewer bytes");
+    if (s->own)
+        return tls_data_write(s, buf, n, put);
     tls_clean_queue();
     ret = SSL_write_ex(s->ssl, buf, size, put);
     if (ret == 1) {
@@ -300,6 +307,10 @@ void tls_shutdown(struct tls_session *s)
 {
     if (s->state != TLS_ST_OPEN)
         return;
+    if (s->own) {
+        tls_data_shutdown(s);
+        return;
+    }
     STAGE_SCOPE(s->t->stages, STAGE_TLS);
     tls_clean_queue();
     SSL_shutdown(s->ssl);
@@ -308,7 +319,7 @@ void tls_shutdown(struct tls_session *s)
 
 bool tls_pending(const struct tls_session *s)
 {
-    return s->ssl && SSL_pending(s->ssl) > 0;
+    return s->own ? s->rest > 0 : s->ssl && SSL_pending(s->ssl) > 0;
 }
 
 /* ---- what there is to know */
@@ -335,17 +346,17 @@ bool tls_ech_offered(const struct tls_session *s)
 
 const char *tls_version(const struct tls_session *s)
 {
-    return s->ssl ? SSL_get_version(s->ssl) : "";
+    return s->version ? s->version : s->ssl ? SSL_get_version(s->ssl) : "";
 }
 
 const char *tls_cipher(const struct tls_session *s)
 {
-    const char *name = s->ssl ? SSL_get_cipher_name(s->ssl) : "";
+    const char *name = s->cipher ? s->cipher : s->ssl ? SSL_get_cipher_name(s->ssl) : NULL;
 
     return name ? name : "";
 }
 
 bool tls_resumed(const struct tls_session *s)
 {
-    return s->ssl && s->state == TLS_ST_OPEN && SSL_session_reused(s->ssl);
+    return s->resumed && s->state == TLS_ST_OPEN;
 }

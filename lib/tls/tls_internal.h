@@ -14,6 +14,51 @@
 #define TLS_RECORD_MAX 16384 /* RFC 8446 5.1 */
 #define TLS_TEXT_MAX   224
 
+/* ---- record.c: TLS 1.3 records after the handshake (RFC 8446 5) */
+
+#define TLS_HEADER         5
+#define TLS_TAG            16
+#define TLS_IV             12
+#define TLS_SECRET_MAX     48
+#define TLS_CIPHERTEXT_MAX (TLS_RECORD_MAX + 256)
+#define TLS_SUITES         3
+
+enum { TLS_TYPE_ALERT = 21, TLS_TYPE_HANDSHAKE = 22, TLS_TYPE_DATA = 23 };
+
+struct tls_suite {
+    uint16_t id; /* as in the handshake */
+    uint8_t secret;
+    const char *digest;
+    EVP_CIPHER *cipher;
+};
+bool tls_suites_open(struct tls *t);
+void tls_suites_close(struct tls *t);
+const struct tls_suite *tls_suite(const struct tls *t, uint16_t id); /* NULL: not known */
+
+/* One direction. During the handshake only the secret and how many records have passed under it. */
+struct tls_way {
+    EVP_CIPHER_CTX *ctx; /* keyed for sealing or for opening */
+    uint64_t seq;        /* of the next record */
+    uint8_t iv[TLS_IV];
+    bool known; /* the secret is */
+    uint8_t secret[TLS_SECRET_MAX];
+};
+
+/* From the secret; false: out of memory. `seals`: what we send. */
+bool tls_way_open(struct tls *t, const struct tls_suite *u, struct tls_way *w, bool seals);
+void tls_way_close(struct tls_way *w);
+/* Keys w->ctx from w->secret. */
+bool tls_way_key(struct tls *t, const struct tls_suite *u, struct tls_way *w, bool seals);
+/* The next secret and its key (RFC 8446 7.2). */
+bool tls_way_update(struct tls *t, const struct tls_suite *u, struct tls_way *w, bool seals);
+/* A whole record of up to TLS_RECORD_MAX bytes of content into `out`; its length, 0 if OpenSSL
+ * failed. */
+size_t tls_way_seal(struct tls_way *w, uint8_t type, const void *p, size_t n, uint8_t *out);
+/* The n bytes after a record's header, TLS_TAG and more, into n - TLS_TAG bytes at `out`, which may
+ * be `in`. False: not authentic; `out` is wiped. */
+bool tls_way_unseal(struct tls_way *w, const uint8_t header[TLS_HEADER], uint8_t *in, size_t n,
+                    uint8_t *out);
+
 /* ---- name.c */
 
 /* A DNS name as TLS carries it: LDH labels and underscore, no trailing dot, no IP literal. Lower
@@ -205,7 +250,24 @@ struct tls {
     uint64_t tick_us; /* time of the last tick; 0 before the first */
     struct tls_tickets tickets;
     struct stages *stages;
+    struct tls_suite suites[TLS_SUITES];
+    EVP_MAC_CTX *hmac;
+    EVP_CIPHER_CTX *feeder; /* see tls_feed_openssl */
+    struct tls_block *spare;
+    unsigned nspare;
     struct tls_counters n;
+    uint8_t read[TLS_CIPHERTEXT_MAX];                         /* a record that came */
+    uint8_t write[TLS_HEADER + TLS_RECORD_MAX + 1 + TLS_TAG]; /* one that goes, sealed */
+};
+
+#define TLS_SPARE_MAX 64
+
+/* A record that waits, in part. */
+struct tls_block {
+    union {
+        struct tls_block *next; /* while spare */
+        uint8_t bytes[TLS_CIPHERTEXT_MAX];
+    };
 };
 
 /* ---- bio.c */
@@ -259,7 +321,29 @@ struct tls_session {
     bool buffers;       /* OpenSSL may hold buffers that it does not need */
     uint8_t sniffed;    /* bytes of head, taken while it is not known yet what they begin */
     uint32_t taken;     /* a server's: bytes read for the handshake */
-    size_t retry;       /* bytes of a tls_write that OpenSSL holds half sent; 0 = none */
+    bool own;           /* OpenSSL has handed over: records are read and written by data.c */
+    size_t retry;       /* bytes of a tls_write that are held half sent; 0 = none */
+
+    /* Of a connection that has been handed over. */
+    struct tls_way in, out;
+    const struct tls_suite *suite;
+    uint8_t header[TLS_HEADER]; /* of the record that is coming */
+    uint8_t header_n;           /* bytes of it */
+    uint8_t quiet;              /* records without data since the last that had some */
+    bool closed;                /* close_notify has come */
+    bool told_end;              /* and has been sent */
+    bool owes_update;           /* the peer wants our key changed */
+    bool in_updated;            /* the peer has changed its own */
+    uint16_t have;              /* bytes of the record's body: in `block`, if there is one */
+    uint16_t rest, rest_at;     /* data in `block` that has not been asked for yet */
+    uint16_t unsent_n, unsent_at;
+    uint8_t *block, *unsent; /* NULL mostly */
+    uint32_t message_left;   /* of a ticket that is cut over records */
+    uint32_t tickets;        /* bytes of them, so far */
+    uint64_t fed;            /* records that OpenSSL has read */
+    struct span feed;        /* what its BIO reads next */
+    const char *version, *cipher;
+    bool resumed;
     /* Cold from here on. */
     const struct tls_vendor *vendor; /* a client's, until it is settled; NULL: nothing particular */
     uint8_t vendor_id[TLS_VENDOR_ID];
@@ -296,7 +380,25 @@ static inline void tls_clean_queue(void)
         ERR_clear_error();
 }
 
+/* ---- handover.c */
+
+void tls_handover_setup(SSL_CTX *ctx);
+/* After the handshake. False: out of memory. */
+bool tls_handover(struct tls_session *s);
+/* Handshake messages of a vendor, decrypted. False: OpenSSL does not take them. */
+bool tls_feed_openssl(struct tls_session *s, const uint8_t *p, size_t n);
+
+/* ---- data.c: as tls_read, tls_write, tls_shutdown, tls_free, of what has been handed over */
+
+enum tls_result tls_data_read(struct tls_session *s, void *buf, size_t n, size_t *got);
+enum tls_result tls_data_write(struct tls_session *s, const void *buf, size_t n, size_t *put);
+void tls_data_shutdown(struct tls_session *s);
+void tls_data_close(struct tls_session *s);
+void tls_blocks_free(struct tls *t);
+
 /* ---- error.c */
+
+void tls_blame_alert(struct tls_session *s, int alert); /* one that the peer has sent */
 
 /* The cause and a sentence out of OpenSSL's error queue, which is emptied. */
 void tls_blame_openssl(struct tls_session *s);

@@ -19,7 +19,8 @@ static bool open_library(struct tls *t)
     t->provider = OSSL_PROVIDER_load(t->lib, "default");
     t->sha256 = EVP_MD_fetch(t->lib, "SHA256", NULL);
     t->ticket_cipher = EVP_CIPHER_fetch(t->lib, "AES-256-CBC", NULL);
-    return t->provider && t->sha256 && t->ticket_cipher;
+    t->feeder = EVP_CIPHER_CTX_new();
+    return t->provider && t->sha256 && t->ticket_cipher && t->feeder && tls_suites_open(t);
 }
 
 static bool open_caches(struct tls *t, const struct tls_limits *l)
@@ -70,6 +71,9 @@ void tls_delete(struct tls *t)
     tls_mint_free(&t->mint);
     EVP_MD_free(t->sha256);
     EVP_CIPHER_free(t->ticket_cipher);
+    EVP_CIPHER_CTX_free(t->feeder);
+    tls_suites_close(t);
+    tls_blocks_free(t);
     if (t->provider)
         OSSL_PROVIDER_unload(t->provider);
     OSSL_LIB_CTX_free(t->lib);
