@@ -23,7 +23,7 @@ WITH_OTHERS = {
     "rings to and from control": {"ring to-control", "ring from-control"},
     "a held call's request, handed to control and back": {"lib/call/held.c", "lib/call/record.c", "lib/hold/",
                                                           "lib/base/"},
-    "counters that control reads": {"lib/control/ask_status.c"},
+    "counters that control reads": {"lib/control/ask_status.c", "lib/base/stages.c"},
     "the generation in use, its pins and its number": {"lib/control/reload.c", "lib/call/generation.c"},
 }
 
