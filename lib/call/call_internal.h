@@ -190,7 +190,8 @@ struct request {
     struct rules_caller who;
 };
 
-/* One call. The memory is recycled; what a new call must find zero begins with `caller`. */
+/* One call. The memory is recycled; what a new call must find zero begins with `caller` and ends
+ * before `found_request`. */
 struct exchange {
     EVP_MD_CTX *sha_request, *sha_answer; /* made once, kept for the next call */
     SLIST_ENTRY(exchange) free;
@@ -233,7 +234,6 @@ struct exchange {
     uint64_t upload_mark; /* upload.total when the timer was set */
     unsigned stalls;      /* how often it has found the vendor in the way */
     struct match_stream *stream;
-    struct match_found found_request, found_answer;
 
     uint64_t number; /* part of the call id; control's handle */
     uint64_t generation_number;
@@ -243,8 +243,6 @@ struct exchange {
     const char *cause_name; /* finer than `cause` where there is one: "token_expired" */
     const char *outcome;    /* for call.settled, where the end is not what it would seem */
     uint64_t hold;
-    char hold_id[HOLD_ID_TEXT];
-    char reviewer[64];
     uint64_t rule, rule_rev; /* of the verdict, copied: a held call outlives its generation's use */
     unsigned status;         /* of the answer that the caller got */
     unsigned vendor_status;
@@ -252,11 +250,9 @@ struct exchange {
     char *capture; /* of the answer, as it comes: masked if the caller's masks cover the record's,
                       else raw until it is recorded */
     size_t capture_len, capture_cap;
-    char answer_type[96];
     enum match_syntax answer_syntax;
     uint32_t secret_version;
     struct span caller_id; /* asked->who.id, for as long as the call */
-    struct rules_verdict verdict;
     struct wheel_timer timer;
     TAILQ_ENTRY(exchange) parked; /* by ticket */
     LIST_ENTRY(exchange) link;    /* in w->calls */
@@ -264,6 +260,13 @@ struct exchange {
 
     struct request *asked;  /* a block of the worker's memory; w->forgotten once not needed */
     struct http_head *head; /* asked->head */
+
+    /* Of these a new call finds only what says that they are empty. */
+    struct match_found found_request, found_answer;
+    struct rules_verdict verdict;
+    char hold_id[HOLD_ID_TEXT];
+    char reviewer[64];
+    char answer_type[96];
 };
 
 SLIST_HEAD(exchange_free, exchange);

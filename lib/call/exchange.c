@@ -177,7 +177,7 @@ static bool identify(struct exchange *x)
                         span_cstr(identity_cause_text(why)));
         return false;
     }
-    x->asked->who = x->identity->caller;
+    rules_caller_copy(&x->asked->who, &x->identity->caller);
     x->caller_id = x->asked->who.id;
     x->asked->who.address = *from;
     return true;

@@ -32,30 +32,22 @@ struct span record_masked(struct call_worker *w, const struct call_generation *g
     return span_of(w->scratch, n < cap ? n : cap);
 }
 
-static bool found_something(const struct match_found *f)
-{
-    for (unsigned i = 0; i < MATCH_DETECTORS_MAX; i++)
-        if (f->count[i])
-            return true;
-    return f->secrets;
-}
-
 /* Masked, for evidence: `s`, which often is what it was in the last call. */
 static struct span masked_again(struct exchange *x, struct record_clean *clean,
                                 const struct match_policy *p, enum match_syntax syntax,
                                 struct span s, size_t cap)
 {
-    struct match_found found = {0};
+    struct match_found found;
     struct span out;
 
     if (clean->generation == x->generation_number && clean->function == x->function &&
         span_eq(s, span_of(clean->text, clean->n)))
         return s;
+    match_found_clear(&found);
     out = record_masked(x->w, x->gen, p, syntax, s, cap, &found);
-    for (unsigned i = 0; i < MATCH_DETECTORS_MAX; i++)
-        x->found_request.count[i] += found.count[i];
-    x->found_request.secrets += found.secrets;
-    if (x->function && out.n == s.n && s.n <= sizeof(clean->text) && !found_something(&found)) {
+    match_found_join(&x->found_request, &found);
+    if (x->function && out.n == s.n && s.n <= sizeof(clean->text) && !found.which &&
+        !found.secrets) {
         *clean = (struct record_clean){x->generation_number, x->function, s.n, {0}};
         memcpy(clean->text, s.p, s.n);
     }
@@ -196,11 +188,10 @@ static void put_found(struct audit_event *e, const struct exchange *x,
 {
     char text[160];
 
-    for (unsigned i = 0; i < match_db_detectors(x->gen->match); i++) {
+    for (match_set left = found->which; left; left &= left - 1) {
+        unsigned i = (unsigned)__builtin_ctzll(left);
         struct outbuf o = outbuf_on(text, sizeof(text));
 
-        if (!found->count[i])
-            continue;
         outbuf_span_put(&o, match_db_name(x->gen->match, i));
         outbuf_printf(&o, " %s %u", where, found->count[i]);
         audit_text(e, AUDIT_F_DETECTED, outbuf_span(&o));
@@ -234,7 +225,7 @@ bool record_decided(struct exchange *x, const char *decision, const char *cause)
 
     if (!audit_begin(&e, x->w->c.audit, AUDIT_CALL_DECIDED, AUDIT_EVENT_MAX, x->w->wall_ns))
         return false;
-    x->found_request = (struct match_found){0}; /* an approved call is recorded a second time */
+    match_found_clear(&x->found_request); /* an approved call is recorded a second time */
     audit_text(&e, AUDIT_F_CALL, span_cstr(x->id));
     put_generation(&e, x);
     put_caller(&e, x);
@@ -301,8 +292,6 @@ static void put_timings(struct audit_event *e, const struct exchange *x)
 void record_settled(struct exchange *x, const char *outcome)
 {
     STAGE_SCOPE(&x->w->stages, STAGE_AUDIT);
-    const struct match_found streamed =
-        x->stream ? *match_stream_found(x->stream) : (struct match_found){0};
     struct audit_event e;
     uint8_t hash[32];
 
@@ -325,7 +314,7 @@ void record_settled(struct exchange *x, const char *outcome)
     }
     /* What the stream found for the caller; the capture below is scanned under the record's policy.
      */
-    put_found(&e, x, x->stream ? &streamed : &x->found_answer, "answer");
+    put_found(&e, x, x->stream ? match_stream_found(x->stream) : &x->found_answer, "answer");
     put_answer(&e, x);
     put_hold(&e, x);
     put_timings(&e, x);

@@ -186,6 +186,7 @@ static void note_answer(struct exchange *x, const struct http_head *h)
     x->answered_us = x->w->now_us;
     if (type)
         outbuf_span_put(&o, type->value);
+    x->answer_type[o.n] = 0;
     x->answer_syntax =
         body_type_of(type ? type->value : SPAN_NONE) == BODY_JSON ? MATCH_JSON : MATCH_PLAIN;
     http_body_init(&x->answer, h);

@@ -232,10 +232,17 @@ struct exchange *exchange_new(struct call_worker *w)
         return NULL;
     }
     memset((char *)x + offsetof(struct exchange, caller), 0,
-           sizeof(*x) - offsetof(struct exchange, caller));
+           offsetof(struct exchange, found_request) - offsetof(struct exchange, caller));
+    match_found_clear(&x->found_request);
+    match_found_clear(&x->found_answer);
+    x->verdict.decision = RULES_BLOCK;
+    x->verdict.rule = NULL;
+    x->verdict.nmatched = x->verdict.more = 0;
+    x->hold_id[0] = x->reviewer[0] = x->answer_type[0] = 0;
     x->w = w;
-    memset(&asked->params, 0, sizeof(asked->params));
-    memset(&asked->who, 0, sizeof(asked->who));
+    asked->params.n = 0;
+    asked->who.id = asked->who.issuer = asked->who.method = asked->who.claims = SPAN_NONE;
+    asked->who.ngroups = 0;
     x->asked = asked;
     x->head = &asked->head;
     x->gen = w->gen;

@@ -165,7 +165,7 @@ static void card_mask(struct match_stream *s, const struct view *v, const struct
             plan_mark(s, v, i, i + 1, PLAN_ONE);
         first = 0;
     }
-    found_one(s, s->card_id);
+    match_found_add(&s->found, s->card_id, 1);
 }
 
 /* Decides all starts from `i` to the end of the row of tokens that `i` is in. */

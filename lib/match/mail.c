@@ -109,7 +109,7 @@ static void mail_at(struct match_stream *s, const struct view *v, uint32_t at)
     if (end == at + 1)
         return;
     bits = plan_bits(s, v->t + start, end - start);
-    found_one(s, s->mail_id);
+    match_found_add(&s->found, s->mail_id, 1);
     if (s->keep[s->mail_id] != MATCH_KEEP_NONE)
         end -= 4; /* the shortest, a@b.co, keeps what follows the '@' */
     plan_mark(s, v, start, end, bits);

@@ -76,9 +76,29 @@ bool match_worker_adopt(struct match_worker *w, const struct match_db *db);
 
 /* What was found. The value itself is never kept. */
 struct match_found {
-    uint32_t count[MATCH_DETECTORS_MAX];
-    uint32_t secrets; /* credentials seen coming back */
+    match_set which;                     /* detectors that found something */
+    uint32_t secrets;                    /* credentials seen coming back */
+    uint32_t count[MATCH_DETECTORS_MAX]; /* of those in `which`; the others' mean nothing */
 };
+
+static inline void match_found_clear(struct match_found *f)
+{
+    f->which = 0;
+    f->secrets = 0;
+}
+static inline void match_found_add(struct match_found *f, unsigned detector, uint32_t n)
+{
+    if (!(f->which >> detector & 1))
+        f->count[detector] = 0;
+    f->which |= (match_set)1 << detector;
+    f->count[detector] += n;
+}
+static inline void match_found_join(struct match_found *f, const struct match_found *more)
+{
+    f->secrets += more->secrets;
+    for (match_set left = more->which; left; left &= left - 1)
+        match_found_add(f, (unsigned)__builtin_ctzll(left), more->count[__builtin_ctzll(left)]);
+}
 
 /* What the bytes are, as far as masks must keep their syntax. */
 enum match_syntax {

@@ -194,10 +194,10 @@ struct match_stream {
     uint64_t secret_next;  /* absolute: one that starts before this was counted already */
     uint32_t history_n;
     bool planned; /* `plan` is not all zero */
-    bool any;     /* something was found: `found` and `pattern_end` are not all zero */
     struct match_found found;
-    uint64_t pattern_end[MATCH_DETECTORS_MAX]; /* absolute end of the last match counted */
-    uint8_t *plan;                             /* MATCH_LOOKBACK, for the bytes held */
+    /* Absolute end of the last match counted, of those in found.which. */
+    uint64_t pattern_end[MATCH_DETECTORS_MAX];
+    uint8_t *plan;    /* MATCH_LOOKBACK, for the bytes held */
     uint8_t *history; /* HISTORY_MAX: decoded bytes before the window, for patterns */
     struct match_stream *next_free;
 };
@@ -241,12 +241,6 @@ struct slot *slot_find(struct match_worker *w, const struct match_db *db);
 bool luhn_digits(const uint8_t *digit, unsigned n); /* values 0..9 */
 bool luhn_text(const uint8_t *t, size_t n);         /* the digits in it; at least two */
 bool card_number(const uint8_t *digit, unsigned n); /* brand, length, Luhn */
-
-static inline void found_one(struct match_stream *s, unsigned detector)
-{
-    s->found.count[detector]++;
-    s->any = true;
-}
 
 /* Decides all cards that can be. */
 void card_find(struct match_stream *s, const struct view *v);

@@ -60,8 +60,10 @@ static int pattern_match(unsigned id, unsigned long long from, unsigned long lon
         return 0;
     if (s->db->det[id].luhn && !luhn_text(t, n))
         return 0;
+    if (!(s->found.which >> id & 1))
+        s->pattern_end[id] = 0;
     if (begin >= s->pattern_end[id])
-        found_one(s, id);
+        match_found_add(&s->found, id, 1);
     if (end > s->pattern_end[id])
         s->pattern_end[id] = end;
     stop = (uint32_t)(end - s->base);

@@ -277,10 +277,8 @@ uint32_t literals_tail(const struct literals *l, const uint8_t *t, uint32_t n)
 
 static void secret_found(struct match_stream *s, const struct view *v, uint32_t from, uint32_t end)
 {
-    if (s->base + from >= s->secret_next) {
+    if (s->base + from >= s->secret_next)
         s->found.secrets++;
-        s->any = true;
-    }
     if (s->base + end >= s->secret_next)
         s->secret_next = s->base + end + 1; /* parts of one that stand side by side count once */
     plan_mark(s, v, from, end, plan_bits(s, v->t + from, end - from));

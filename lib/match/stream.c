@@ -6,10 +6,8 @@ bool stream_start(struct match_stream *s, struct match_worker *w, const struct m
 {
     match_set all = db->count == 64 ? UINT64_MAX : (1ull << db->count) - 1;
 
-    if (s->any)
-        memset(&s->found, 0,
-               offsetof(struct match_stream, plan) - offsetof(struct match_stream, found));
     memset(s, 0, offsetof(struct match_stream, found));
+    match_found_clear(&s->found);
     s->w = w;
     s->db = db;
     s->hs = hs;
@@ -187,10 +185,6 @@ bool match_buffer(struct match_worker *w, const struct match_db *db, const struc
     s->whole = whole;
     if (match_stream_scan(s, buf, 0, n, true) != n)
         return false;
-    if (!s->any)
-        return true;
-    for (unsigned i = 0; i < db->count; i++)
-        found->count[i] += s->found.count[i];
-    found->secrets += s->found.secrets;
+    match_found_join(found, &s->found);
     return true;
 }

@@ -190,6 +190,17 @@ struct rules_caller {
     struct span claims; /* JSON object, verified; empty if none */
     struct net_addr address;
 };
+/* Only as many groups as there are. */
+static inline void rules_caller_copy(struct rules_caller *to, const struct rules_caller *from)
+{
+    to->id = from->id;
+    to->issuer = from->issuer;
+    to->method = from->method;
+    to->claims = from->claims;
+    to->address = from->address;
+    to->ngroups = from->ngroups;
+    memcpy(to->groups, from->groups, from->ngroups * sizeof(from->groups[0]));
+}
 
 struct rules_call {
     const struct rules_caller *caller;
