@@ -75,6 +75,7 @@ const char *audit_kind_name(unsigned kind); /* "call.decided"; NULL if unknown *
     X(UNKNOWN, 35, "unknown", NUMBER)                   \
     X(MESSAGE, 36, "message", TEXT)                     \
     X(REPORTED, 37, "would_have", LIST)                 \
+    X(DURABILITY, 38, "durability", TEXT)               \
     X(DETECTED, 40, "detected", LIST)                   \
     X(SECRET, 41, "secret", TEXT)                       \
     X(SECRET_VERSION, 42, "secret_version", NUMBER)     \

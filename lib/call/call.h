@@ -81,6 +81,7 @@ struct call_config {
     struct call_generation *const *generation; /* the RCU pointer that control replaces */
     const struct tls_shared *tls;
     struct audit_ring *audit;
+    bool relaxed; /* connections that do not say: calls do not wait for the disk */
     struct rte_ring *to_control, *from_control; /* of struct hold_message */
     const _Atomic bool *control_alive;          /* false: nothing can be held */
     uint8_t boot[8];                            /* random, part of call ids */
