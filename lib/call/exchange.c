@@ -394,6 +394,7 @@ static void park(struct exchange *x)
     x->waits_audit = true;
     x->decided_us = x->w->now_us;
     counter_inc(&x->w->counters.audit_waits);
+    audit_want(x->w->c.audit, x->ticket);
     TAILQ_INSERT_TAIL(&x->w->parked, x, parked);
 }
 
