@@ -47,7 +47,7 @@ static uint64_t us_until_durable(struct audit_ring *r, uint64_t ticket)
 }
 
 struct times {
-    uint64_t best, median; /* us */
+    uint64_t quarter, median; /* us: so many were at most that */
 };
 
 static int by_value(const void *a, const void *b)
@@ -58,8 +58,8 @@ static int by_value(const void *a, const void *b)
 }
 
 /* From an event, or `size` bytes of them, to its being durable; each begins just after the writer
- * has gone to rest. The machine may be busy: what is to be fast is looked at in `best`, what is to
- * be slow in `median`. */
+ * has gone to rest. The machine may be busy: of what is to be fast a quarter must be, of what
+ * is to be slow a half. */
 static struct times times_of(struct audit_ring *r, bool want, bool nudge, size_t size)
 {
     uint64_t us[TRIES];
@@ -80,7 +80,7 @@ static struct times times_of(struct audit_ring *r, bool want, bool nudge, size_t
         nap_ms(1);
     }
     qsort(us, TRIES, sizeof(*us), by_value);
-    return (struct times){us[0], us[TRIES / 2]};
+    return (struct times){us[TRIES / 4], us[TRIES / 2]};
 }
 
 static void a_wanted_record_is_written_at_once(void **state)
@@ -88,7 +88,7 @@ static void a_wanted_record_is_written_at_once(void **state)
     struct scratch *s = *state;
     struct audit *a = start_on(s->store);
 
-    assert_in_range(times_of(audit_ring_of(a, 1), true, true, 0).best, 0, 1500);
+    assert_in_range(times_of(audit_ring_of(a, 1), true, true, 0).quarter, 0, 1500);
     audit_stop(a, NS_IN_S);
     expect_verdict(s->store, AUDIT_SOUND, 0);
 }
@@ -114,7 +114,7 @@ static void a_ring_that_fills_up_is_emptied(void **state)
     c.ring_bytes = MIB;
     a = start_with(&c);
     assert_non_null(a);
-    assert_in_range(times_of(audit_ring_of(a, 0), false, true, MIB / 4 + 1000).best, 0, 2500);
+    assert_in_range(times_of(audit_ring_of(a, 0), false, true, MIB / 4 + 1000).quarter, 0, 2500);
     audit_stop(a, NS_IN_S);
 }
 
@@ -140,22 +140,34 @@ static void others_share_a_commit(void **state)
     audit_stop(a, NS_IN_S);
 }
 
-/* A wish that comes just as the writer goes to rest is not slept through. */
+static unsigned late_of(struct audit_ring *r, unsigned count)
+{
+    unsigned late = 0;
+
+    while (count--) {
+        uint64_t ticket = put_quietly(r, count, 100);
+
+        audit_want(r, ticket);
+        audit_nudge(r);
+        late += us_until_durable(r, ticket) >= LOOK_MS * 1000 / 2;
+    }
+    return late;
+}
+
+/* A wish that comes just as the writer goes to rest is not slept through. One round in which
+ * (nearly) none is late will do: others may be the machine's. */
 static void no_wish_is_lost(void **state)
 {
     struct scratch *s = *state;
     struct audit *a = start_on(s->store);
-    struct audit_ring *r = audit_ring_of(a, 0);
-    unsigned late = 0;
+    unsigned best = UINT_MAX;
 
-    for (uint64_t n = 1; n <= 3000; n++) {
-        uint64_t ticket = put_quietly(r, n, 100);
+    for (unsigned round = 0; round < 5 && best > 6; round++) {
+        unsigned late = late_of(audit_ring_of(a, 0), 1000);
 
-        audit_want(r, ticket);
-        audit_nudge(r);
-        late += us_until_durable(r, ticket) >= LOOK_MS * 1000;
+        best = late < best ? late : best;
     }
-    assert_in_range(late, 0, 150); /* a busy machine's; were they lost it would be most */
+    assert_in_range(best, 0, 6);
     audit_stop(a, NS_IN_S);
 }
 
