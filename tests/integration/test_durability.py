@@ -1,9 +1,6 @@
 """What waits for the disk and what does not. The store's disk is stalled or refuses at will: LD_PRELOAD of fdatasync into
 turnpike, which looks for a file."""
-import json
 import os
-import re
-import signal
 import subprocess
 import threading
 import time
@@ -205,10 +202,10 @@ def test_a_full_ring_stops_both(box):
 
 def test_what_is_held_waits_for_the_disk(box):
     thread, answers = in_background(box, f"{SPECIAL}/v1/held")
-    hold = wait_for("the hold", lambda: box.ctl_json("holds", "list"))
+    hold = wait_for("the hold", lambda: box.ctl_json("holds", "list")["holds"])[0]
     box.disk.set("stall", True)
     time.sleep(0.1)
-    box.ctl("holds", "approve", (hold["holds"] if isinstance(hold, dict) else hold)[0]["id"])
+    box.ctl("holds", "approve", hold["id"])
     time.sleep(0.7)
     assert thread.is_alive() and not [c for c in box.vendor_log("special") if c["target"] == "/v1/held"]
     box.disk.set("stall", False)
