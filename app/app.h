@@ -30,6 +30,7 @@ struct app_config {
     struct call_limits limits;
     const char *audit_directory;
     uint64_t audit_segment, audit_ring;
+    bool audit_relaxed; /* for connections that do not say */
     const char *control_socket;
     const char *appliance; /* name in records */
 };

@@ -269,9 +269,9 @@ static void read_audit(const char *file, const struct yaml_node *root, struct ap
                        struct diags *d)
 {
     static const char *const known[] = {"directory", "durability", "segment", "ring", NULL};
-    static const char *const durabilities[] = {"strict", NULL};
+    static const char *const durabilities[] = {"strict", "relaxed", NULL};
     const struct yaml_node *n = section(root, "audit", true, d);
-    unsigned durability;
+    unsigned durability = 0;
 
     c->audit_segment = (uint64_t)1 << 30;
     c->audit_ring = (uint64_t)16 << 20;
@@ -280,6 +280,7 @@ static void read_audit(const char *file, const struct yaml_node *root, struct ap
     yaml_only(n, known, d);
     c->audit_directory = read_path(c, file, n, "directory", true, d);
     yaml_read_enum(n, "durability", false, durabilities, &durability, d);
+    c->audit_relaxed = durability == 1;
     yaml_read_size(n, "segment", false, &c->audit_segment, d);
     yaml_read_size(n, "ring", false, &c->audit_ring, d);
     if (c->audit_ring < (1u << 20) || c->audit_ring > (1u << 30) ||

@@ -282,6 +282,7 @@ static bool start_worker(struct appliance *a, unsigned i, const uint8_t boot[8])
         .generation = &a->generation,
         .tls = a->tls,
         .audit = audit_ring_of(a->audit, i),
+        .relaxed = a->config.audit_relaxed,
         .to_control = a->to_control[i],
         .from_control = a->from_control[i],
         .control_alive = &a->control_alive,

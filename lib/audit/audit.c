@@ -62,9 +62,11 @@ static bool make_rings(struct audit *a, const struct audit_config *c)
     if (!a->rings)
         return false;
     memset(a->rings, 0, bytes);
-    for (; a->ring_count < c->rings; a->ring_count++)
+    for (; a->ring_count < c->rings; a->ring_count++) {
         if (!ring_init(&a->rings[a->ring_count], c->ring_bytes))
             return false;
+        a->rings[a->ring_count].asleep = &a->asleep;
+    }
     return true;
 }
 
@@ -205,7 +207,8 @@ void audit_stop(struct audit *a, uint64_t patience_ns)
     if (!a)
         return;
     atomic_store(&a->give_up_at, deadline);
-    atomic_store_explicit(&a->stop, true, memory_order_release);
+    atomic_store(&a->stop, true);
+    doorbell_ring(&a->asleep);
     if (!join_writer(a, deadline)) {
         /* The thread hangs in the kernel with our memory in its hands: it stays as it is. */
         log_error("audit", "the disk does not answer; %llu events are lost",

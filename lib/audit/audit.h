@@ -75,6 +75,7 @@ const char *audit_kind_name(unsigned kind); /* "call.decided"; NULL if unknown *
     X(UNKNOWN, 35, "unknown", NUMBER)                   \
     X(MESSAGE, 36, "message", TEXT)                     \
     X(REPORTED, 37, "would_have", LIST)                 \
+    X(DURABILITY, 38, "durability", TEXT)               \
     X(DETECTED, 40, "detected", LIST)                   \
     X(SECRET, 41, "secret", TEXT)                       \
     X(SECRET_VERSION, 42, "secret_version", NUMBER)     \
@@ -137,7 +138,7 @@ struct audit *audit_start(const struct audit_config *c, struct diags *d);
 void audit_stop(struct audit *a, uint64_t patience_ns);
 struct audit_ring *audit_ring_of(struct audit *a, unsigned i);
 
-/* --- one producer thread a ring; no lock, no system call, no allocation --- */
+/* --- one producer thread a ring; no lock, no system call (but audit_nudge), no allocation --- */
 
 /* An event being encoded straight into the ring. */
 struct audit_event {
@@ -168,6 +169,13 @@ void audit_bytes(struct audit_event *e, enum audit_field f, const void *p, size_
 uint64_t audit_end(struct audit_event *e);
 /* Every event of this ring with a ticket up to this one is on disk. One acquire load. */
 uint64_t audit_durable(const struct audit_ring *r);
+/* Somebody waits for that ticket, the ring's newest: audit_nudge will say so. Without this an event
+ * is on disk some 5 ms later, and a sync. */
+void audit_want(struct audit_ring *r, uint64_t ticket);
+/* Behind what a thread had to do, once a loop: tells the writer of tickets that are wanted, or that
+ * the ring fills up. If the writer sleeps this is a system call (it never sleeps while it has
+ * something to write that is wanted); if nothing is new it is a few loads. */
+void audit_nudge(struct audit_ring *r);
 
 /* clang-format off */
 #define AUDIT_COUNTERS(X)                                                                         \

@@ -82,6 +82,9 @@ struct audit_ring {
     uint64_t tail_seen;                         /* its last look at tail */
     _Atomic uint64_t lost;                      /* release, behind the two below */
     _Atomic uint64_t lost_from, lost_to;
+    uint64_t want, told;     /* the last ticket that somebody waits for; as the writer was told */
+    _Atomic uint64_t wanted; /* what it was told */
+    _Atomic uint32_t *asleep;
 
     /* the writer thread's line */
     _Alignas(CACHE_LINE) _Atomic uint64_t tail; /* release; pairs with audit_durable */
@@ -282,12 +285,18 @@ struct audit {
     _Atomic uint64_t last_seq;
 
     _Alignas(CACHE_LINE) _Atomic bool stop;
-    _Atomic uint64_t give_up_at; /* monotonic */
-    _Atomic bool done;           /* the thread's last act */
+    _Atomic uint64_t give_up_at;                  /* monotonic */
+    _Atomic bool done;                            /* the thread's last act */
+    _Alignas(CACHE_LINE) _Atomic uint32_t asleep; /* futex: 1 while the writer sleeps, or will */
     pthread_t thread;
 };
 
 void *writer_main(void *audit);
+/* Until somebody waits for a record, the writer is to stop, or some milliseconds are over
+ * (doorbell.c). */
+void doorbell_rest(struct audit *a);
+/* Wakes the writer if it sleeps. */
+void doorbell_ring(_Atomic uint32_t *asleep);
 /* Finds the last segment and the chain's head; makes the first segment in an empty directory. */
 int store_attach(struct audit *a, struct head *head, struct why *w);
 /* One transaction for all that waits. 1: committed, 0: nothing to do, -1: failed and said so. */

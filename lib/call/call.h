@@ -81,6 +81,7 @@ struct call_config {
     struct call_generation *const *generation; /* the RCU pointer that control replaces */
     const struct tls_shared *tls;
     struct audit_ring *audit;
+    bool relaxed; /* connections that do not say: calls do not wait for the disk */
     struct rte_ring *to_control, *from_control; /* of struct hold_message */
     const _Atomic bool *control_alive;          /* false: nothing can be held */
     uint8_t boot[8];                            /* random, part of call ids */
@@ -98,8 +99,10 @@ void call_attach(struct call_worker *w, struct tcp *tcp, struct net *net);
 /* Once a loop, before tcp_dispatch: takes over a new generation, resumes calls whose record is
  * durable, verdicts, timers. Returns how much it did (0: nothing). Inside an RCU read side. */
 unsigned call_poll(struct call_worker *w, uint64_t now_us, uint64_t wall_ns);
-/* Earliest time at which call_poll has something to do; now if calls wait for the audit writer. */
+/* Earliest time at which call_poll has something to do, but for calls that wait for the disk. */
 uint64_t call_next(const struct call_worker *w, uint64_t now_us);
+/* For how long the oldest call has waited until its record is on disk; 0: none waits. */
+uint64_t call_waits_us(const struct call_worker *w, uint64_t now_us);
 /* Shutdown: no new calls; those in progress may end. True when none is left. */
 bool call_drain(struct call_worker *w);
 /* The number of the generation that the worker uses. Any thread. */

@@ -218,6 +218,7 @@ struct exchange {
     bool approved;     /* a reviewer said yes: run under `hold` */
     bool retried;
     bool waits_audit;    /* in w->parked */
+    bool relaxed;        /* goes without waiting until its record is on disk */
     bool held_open;      /* control has, or will have, a record of it */
     bool upgraded;       /* the vendor has agreed to `upgrade` */
     unsigned interims;   /* 1xx answers that the vendor has sent */

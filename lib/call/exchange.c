@@ -399,15 +399,35 @@ static void park(struct exchange *x)
     x->waits_audit = true;
     x->decided_us = x->w->now_us;
     counter_inc(&x->w->counters.audit_waits);
+    audit_want(x->w->c.audit, x->ticket);
     TAILQ_INSERT_TAIL(&x->w->parked, x, parked);
+}
+
+static void go(struct exchange *x)
+{
+    x->state = X_VENDOR;
+    counter_inc(&x->w->counters.allowed);
+    vendor_acquire(x, false);
 }
 
 static void promise(struct exchange *x, const char *decision, const char *cause)
 {
-    if (!audit_ready(x->w->c.audit) || !record_decided(x, decision, cause))
+    if (!audit_ready(x->w->c.audit) || !record_decided(x, decision, cause)) {
+        x->relaxed = false; /* a refusal is nothing that has left */
         exchange_refuse(x, CALL_audit_unavailable, NULL, SPAN_NONE);
-    else
+    } else if (x->relaxed) {
+        x->promised = true;
+        go(x);
+    } else {
         park(x);
+    }
+}
+
+static bool is_relaxed(const struct exchange *x)
+{
+    enum rules_durability said = x->connection->durability;
+
+    return said == RULES_DURABILITY_UNSAID ? x->w->c.relaxed : said == RULES_DURABILITY_RELAXED;
 }
 
 static void decide(struct exchange *x)
@@ -426,19 +446,13 @@ static void decide(struct exchange *x)
         exchange_refuse(x, CALL_credential_unavailable, NULL, SPAN_NONE);
     else if (x->verdict.decision == RULES_HOLD)
         promise(x, "hold", "held_by_rule");
-    else
+    else {
+        x->relaxed = is_relaxed(x);
         promise(x, "allow", "allowed_by_rule");
+    }
 }
 
 /* ------------------------------------------------------------------- going on */
-
-static void go(struct exchange *x)
-{
-    x->durable_us = x->w->now_us;
-    x->state = X_VENDOR;
-    counter_inc(&x->w->counters.allowed);
-    vendor_acquire(x, false);
-}
 
 void exchange_durable(struct exchange *x)
 {
@@ -446,8 +460,10 @@ void exchange_durable(struct exchange *x)
 
     if (x->verdict.decision == RULES_HOLD && !x->approved)
         held_open(x);
-    else
+    else {
+        x->durable_us = x->w->now_us;
         go(x);
+    }
     caller_run(c);
 }
 

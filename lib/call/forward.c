@@ -61,7 +61,7 @@ static void write_basic(struct span user, struct span password, struct outbuf *o
 }
 
 /* The moment at which the vendor's credential joins the call: the connection is verified, the
- * record is durable. False: it has gone since the decision. */
+ * record is durable, or need not be. False: it has gone since the decision. */
 static bool write_credential(const struct exchange *x, struct outbuf *o)
 {
     const struct rules_connection *c = x->connection;

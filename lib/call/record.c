@@ -234,6 +234,8 @@ bool record_decided(struct exchange *x, const char *decision, const char *cause)
     audit_text(&e, AUDIT_F_DECISION, span_cstr(decision));
     audit_text(&e, AUDIT_F_CAUSE, span_cstr(cause));
     put_verdict(&e, x);
+    if (x->relaxed)
+        audit_text(&e, AUDIT_F_DURABILITY, SPAN_LIT("relaxed"));
     put_found(&e, x, &x->found_request, "request");
     put_hold(&e, x);
     if (x->connection && x->secret_version) {

@@ -358,7 +358,14 @@ unsigned call_poll(struct call_worker *w, uint64_t now_us, uint64_t wall_ns)
 
 uint64_t call_next(const struct call_worker *w, uint64_t now_us)
 {
-    return TAILQ_EMPTY(&w->parked) && !admit_waiting(w) ? wheel_next(w->wheel) : now_us;
+    return admit_waiting(w) ? now_us : wheel_next(w->wheel);
+}
+
+uint64_t call_waits_us(const struct call_worker *w, uint64_t now_us)
+{
+    const struct exchange *x = TAILQ_FIRST(&w->parked);
+
+    return x ? now_us - x->decided_us : 0;
 }
 
 /* Nobody will hear of an approval any more, and an upgraded connection has no end of its own. */

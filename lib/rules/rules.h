@@ -41,6 +41,13 @@ enum rules_errors {
     RULES_ERRORS_TWILIO
 };
 
+/* Does a call wait until its record is on disk? */
+enum rules_durability {
+    RULES_DURABILITY_UNSAID, /* as the appliance's own configuration says */
+    RULES_DURABILITY_STRICT,
+    RULES_DURABILITY_RELAXED
+};
+
 enum rules_credential_kind {
     RULES_CRED_NONE,
     RULES_CRED_BEARER,
@@ -66,6 +73,7 @@ struct rules_connection {
     const struct span *hosts; /* lower case */
     unsigned nhosts;
     enum rules_errors errors;
+    enum rules_durability durability;
     enum rules_identify identify[RULES_IDENTIFY_MAX];
     unsigned nidentify;
     struct {

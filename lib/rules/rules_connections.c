@@ -3,12 +3,25 @@
 
 #include <stdlib.h>
 
-static const char *const connection_keys[] = {
-    "hosts",           "errors",       "identify", "credential", "functions", "inspect",
-    "account_headers", "capture",      "port",     "trust",      "pins",      "client_certificate",
-    "upgrade",         "upgrade_idle", NULL};
+static const char *const connection_keys[] = {"hosts",
+                                              "errors",
+                                              "identify",
+                                              "credential",
+                                              "functions",
+                                              "inspect",
+                                              "account_headers",
+                                              "capture",
+                                              "port",
+                                              "trust",
+                                              "pins",
+                                              "client_certificate",
+                                              "upgrade",
+                                              "upgrade_idle",
+                                              "durability",
+                                              NULL};
 static const char *const errors_names[] = {"problem",   "stripe", "openai",
                                            "anthropic", "twilio", NULL};
+static const char *const durability_names[] = {"strict", "relaxed", NULL};
 
 #define UPGRADE_IDLE_NS     (600 * NS_IN_S)
 #define UPGRADE_IDLE_MAX_NS (24 * 3600 * NS_IN_S)
@@ -365,6 +378,15 @@ static void read_functions(struct rules_loader *l, const struct yaml_node *n,
     }
 }
 
+static void read_durability(struct rules_loader *l, const struct yaml_node *n,
+                            struct rules_connection *c)
+{
+    unsigned said;
+
+    if (yaml_read_enum(n, "durability", false, durability_names, &said, l->d))
+        c->durability = said ? RULES_DURABILITY_RELAXED : RULES_DURABILITY_STRICT;
+}
+
 static void read_connection(struct rules_loader *l, const struct yaml_node *key,
                             const struct yaml_node *n)
 {
@@ -393,6 +415,7 @@ static void read_connection(struct rules_loader *l, const struct yaml_node *key,
     read_hosts(l, n, c);
     yaml_read_enum(n, "errors", false, errors_names, &errors, l->d);
     c->pub.errors = (enum rules_errors)errors;
+    read_durability(l, n, &c->pub);
     read_identify(l, n, &c->pub);
     read_credential(l, yaml_get(n, "credential"), &c->pub);
     rules_read_vendor_tls(l, n, &c->pub);

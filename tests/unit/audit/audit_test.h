@@ -132,18 +132,24 @@ static inline struct audit_store *open_on(const char *dir)
     return s;
 }
 
-/* An event with COUNT = n and about `size` bytes of fields. */
+/* An event with COUNT = n and about `size` bytes of fields, that a call waits for. */
 static inline uint64_t put_event(struct audit_ring *r, enum audit_kind kind, uint64_t n,
                                  size_t size)
 {
     static const char filler[AUDIT_EVENT_MAX] = {0};
     struct audit_event e;
+    uint64_t ticket;
 
     audit_begin(&e, r, kind, size + 64, clock_wall_ns());
     audit_number(&e, AUDIT_F_COUNT, n);
     if (size > 16)
         audit_text(&e, AUDIT_F_BODY, span_of(filler, size - 16));
-    return audit_end(&e);
+    ticket = audit_end(&e);
+    if (ticket && r->asleep) { /* it has a writer */
+        audit_want(r, ticket);
+        audit_nudge(r);
+    }
+    return ticket;
 }
 
 static inline void nap_ms(unsigned ms)

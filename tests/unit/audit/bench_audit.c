@@ -114,6 +114,8 @@ static void latency(const char *dir, unsigned pause_us, const char *what)
         usleep(pause_us);
         begun = clock_mono_ns();
         ticket = put_typical(r, i);
+        audit_want(r, ticket);
+        audit_nudge(r);
         while (audit_durable(r) < ticket)
             ;
         took[i] = clock_mono_ns() - begun;

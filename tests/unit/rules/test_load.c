@@ -93,6 +93,10 @@ static const struct row rows[] = {
     {CONNECTION("    upgrade: websocket\n    upgrade_idle: 25h\n"), 5, 19, "1s to 24h"},
     {CONNECTION("    upgrade: websocket\n    upgrade_idle: 999ms\n"), 5, 19, "1s to 24h"},
     {CONNECTION("    port: 65536\n"), 4, 11, "port"},
+    {CONNECTION("    durability: loose\n"), 4, 17, "durability"},
+    {CONNECTION("    durability: [relaxed]\n"), 4, 17, "durability"},
+    {CONNECTION("    durability: ''\n"), 4, 17, "durability"},
+    {CONNECTION("    durability: relaxed\n    durability: strict\n"), 5, 5, "durability"},
     /* functions */
     {CONNECTION("    functions: {unlisted: GET /}\n"), 4, 17, "choose another"},
     {CONNECTION("    functions: {a..b: GET /}\n"), 4, 17, "a function's name"},
@@ -388,16 +392,22 @@ static void a_connection_as_written(void **state)
                                    "    port: 8443\n"
                                    "    upgrade: [websocket, other]\n"
                                    "    upgrade_idle: 90s\n"
+                                   "    durability: relaxed\n"
+                                   "  sure: {hosts: [sure.example], durability: strict}\n"
                                    "  plain: {hosts: [plain.example]}\n");
     const struct rules_connection *c = rules_connection_for(s, SPAN_LIT("files.stripe.com")),
-                                  *p = rules_connection_for(s, SPAN_LIT("plain.example"));
+                                  *p = rules_connection_for(s, SPAN_LIT("plain.example")),
+                                  *sure = rules_connection_for(s, SPAN_LIT("sure.example"));
 
     (void)state;
     assert_ptr_equal(c, rules_connection_for(s, SPAN_LIT("api.stripe.com")));
     assert_null(rules_connection_for(s, SPAN_LIT("stripe.com")));
     assert_null(rules_connection_for(s, SPAN_NONE));
-    assert_int_equal(rules_connection_count(s), 2);
+    assert_int_equal(rules_connection_count(s), 3);
     assert_ptr_equal(rules_connection_at(s, c->index), c);
+    assert_int_equal(c->durability, RULES_DURABILITY_RELAXED);
+    assert_int_equal(sure->durability, RULES_DURABILITY_STRICT);
+    assert_int_equal(p->durability, RULES_DURABILITY_UNSAID);
     assert_int_equal(c->errors, RULES_ERRORS_STRIPE);
     assert_int_equal(c->nidentify, 2);
     assert_int_equal(c->identify[0], RULES_ID_SOURCE);
