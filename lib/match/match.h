@@ -86,6 +86,10 @@ static inline void match_found_clear(struct match_found *f)
     f->which = 0;
     f->secrets = 0;
 }
+static inline uint32_t match_found_count(const struct match_found *f, unsigned detector)
+{
+    return f->which >> detector & 1 ? f->count[detector] : 0;
+}
 static inline void match_found_add(struct match_found *f, unsigned detector, uint32_t n)
 {
     if (!(f->which >> detector & 1))

@@ -50,6 +50,8 @@ size_t random_text(uint64_t *seed, const struct model *m, enum match_syntax synt
 /* A number that some brand could have issued. */
 size_t random_card(uint64_t *seed, char out[40]);
 
+/* Stops the test when not the same was found as often. */
+void same_found(const struct match_found *a, const struct match_found *b);
 /* Stops the test with both texts when they differ. */
 void same_bytes(const char *what, uint64_t seed, const char *in, const char *want, const char *got,
                 size_t n);

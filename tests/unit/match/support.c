@@ -272,6 +272,14 @@ static void dump(const char *what, const char *p, size_t n, size_t at)
     print_error("\n");
 }
 
+void same_found(const struct match_found *a, const struct match_found *b)
+{
+    assert_int_equal(a->secrets, b->secrets);
+    assert_int_equal(a->which, b->which);
+    for (unsigned i = 0; i < MATCH_DETECTORS_MAX; i++)
+        assert_int_equal(match_found_count(a, i), match_found_count(b, i));
+}
+
 void same_bytes(const char *what, uint64_t seed, const char *in, const char *want, const char *got,
                 size_t n)
 {
