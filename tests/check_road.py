@@ -31,6 +31,7 @@ ALLOWED = {
             "tls_host_drop": "a vendor's name that is forgotten",
             "tls_peer_capture": "once a connection whose caller shows a certificate",
             "tls_vendor_side_of": "a vendor's own TLS settings, once a set of rules",
+            "block_take": "more records that wait in part than ever before", "block_give": "as block_take",
             "tls_vendor_side_drop": "as tls_vendor_side_of", "tls_file_read": "start",
             "tls_pem_blob": "start"},
     "match": {"list_new": "a set being compiled", "locked_new": "a set being compiled",
