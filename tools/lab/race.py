@@ -25,6 +25,7 @@ NAME, FRONT, BACK = gateways.NAME, gateways.FRONT, gateways.BACK
 CORE, REST = gateways.GATEWAY_CORE, gateways.OTHER_CORE
 LAB_DISK = "/var/tmp"     # the audit store must be on a disk
 EVENT_PORT = 9443
+ECHO_MODULE = "/usr/lib/nginx/modules/ngx_http_echo_module.so"
 TICK = os.sysconf("SC_CLK_TCK")
 HUGE = "/proc/sys/vm/nr_hugepages"
 
@@ -288,11 +289,14 @@ class RaceLab(lab_module.Lab):
     # ------------------------------------------------------------------- the vendor
 
     def _vendors(self):
+        """nginx reads a call's body before it answers, as a vendor does (`return` alone would not): an early answer
+        makes some gateways close the connection."""
         os.makedirs(self.path("www"), exist_ok=True)
         pki.write(self.path("www", "export.json"), export(1 << 20), 0o644)
         probe = ('{"protocol": "$ssl_protocol", "suite": "$ssl_cipher", "credential": "$credential", '
                  '"card": "4242424242424242", "mail": "ann@example.com"}')
         pki.write(self.path("nginx.conf"), f"""
+load_module {ECHO_MODULE};
 worker_processes 1;
 worker_rlimit_nofile {gateways.FILES};
 daemon off;
@@ -308,6 +312,7 @@ http {{
   client_max_body_size 0;
   client_body_temp_path {self.path('nginx-body')};
   open_file_cache max=10;
+  root {self.path('www')};
   ssl_protocols TLSv1.3;
   ssl_conf_command Ciphersuites {gateways.SUITE};
   ssl_session_cache shared:vendor:20m;
@@ -318,9 +323,10 @@ http {{
     server_name {NAME};
     ssl_certificate {self.path('payments.pem')};
     ssl_certificate_key {self.path('payments.key')};
-    location = /v1/transfers {{ return 200 '{charge()}'; }}
+    location = /v1/transfers {{ echo_read_request_body; echo_exec @transfer; }}
+    location @transfer {{ return 200 '{charge()}'; }}
     location = /v1/probe {{ return 200 '{probe}'; }}
-    location = /v1/export {{ alias {self.path('www', 'export.json')}; output_buffers 2 256k; }}
+    location = /v1/export {{ try_files /export.json =404; output_buffers 2 256k; }}
     location = /v1/stream {{
       proxy_pass https://127.0.0.1:{EVENT_PORT};
       proxy_http_version 1.1;
