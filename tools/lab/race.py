@@ -90,7 +90,6 @@ class Cpu:
         self.at = time.monotonic()
         self.idle, self.nice, self.steal, self.forks = self._core()
         self.elsewhere = self._elsewhere(pids)
-        self.all = self._all()
 
     @staticmethod
     def _core():
@@ -124,24 +123,40 @@ class Cpu:
         with open(f"{where}/schedstat") as f:
             return int(f.read().split()[0]) / 1e9
 
-    @staticmethod
-    def _all():
-        out = {}
-        for pid in filter(str.isdigit, os.listdir("/proc")):
-            with contextlib.suppress(OSError):
-                out[pid] = Cpu._ran(f"/proc/{pid}")
-        return out
-
-    def until(self, later, ours):
-        """`ours`: processes that belong to the run. What strangers took is told, not subtracted: run time of their
-        processes, core 1's time at a lower priority (nobody's of ours), processes that were begun."""
+    def until(self, later):
+        """Nothing is subtracted: what core 1 did for strangers at a lower priority, and how many processes were begun on
+        the machine, is told."""
         wall = later.at - self.at
         core = max(0.0, wall - (later.idle - self.idle))
         elsewhere = sum(max(0.0, ran - self.elsewhere.get(t, 0.0)) for t, ran in later.elsewhere.items())
-        strangers = sum(ran - self.all.get(p, 0.0) for p, ran in later.all.items() if p not in ours)
         return {"seconds": round(wall, 3), "core_s": round(core, 3), "elsewhere_s": round(elsewhere, 3),
                 "busy_s": round(core + elsewhere, 3), "steal_s": round(later.steal - self.steal, 3),
-                "strangers_s": round(strangers + later.nice - self.nice, 3), "begun": later.forks - self.forks}
+                "nice_s": round(later.nice - self.nice, 3), "begun": later.forks - self.forks}
+
+
+def run_times(without):
+    """Seconds that each process has run; kernel threads and those of `without` left out."""
+    out = {}
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        if pid not in without:
+            with contextlib.suppress(OSError):
+                with open(f"/proc/{pid}/stat") as f:  # all of its threads
+                    fields = f.read().rpartition(")")[2].split()
+                out[pid] = (int(fields[11]) + int(fields[12])) / TICK
+    return out
+
+
+def watch(seconds, ours):
+    """Lets the time pass; returns the seconds that processes which are not ours have run meanwhile. Looks often enough
+    to see those that come and go."""
+    until, total = time.monotonic() + seconds, 0.0
+    before = run_times(ours)
+    while (left := until - time.monotonic()) > 0:
+        time.sleep(min(0.4, left))
+        now = run_times(ours)
+        total += sum(max(0.0, ran - before.get(pid, 0.0)) for pid, ran in now.items())
+        before = now
+    return round(total, 3)
 
 
 def quiet(seconds):
@@ -150,7 +165,7 @@ def quiet(seconds):
     while time.monotonic() < until:
         before = Cpu(())
         time.sleep(0.3)
-        if before.until(Cpu(()), ())["core_s"] < 0.03:
+        if before.until(Cpu(()))["core_s"] < 0.03:
             return
 
 
@@ -382,7 +397,11 @@ http {{
 
     def end(self, process, how=signal.SIGINT):
         process.send_signal(how)
-        process.wait(30)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(10)
         self.processes.remove(process)
 
     def events(self, streams, seconds, warm):
