@@ -49,8 +49,7 @@ struct load {
     int request_n, epoll;
     SSL_CTX *ctx;
     struct stream *all;
-    unsigned long nsamples;
-    uint32_t *samples;
+    struct load_delays delays;
 };
 
 static void failed(struct load *l, struct stream *s)
@@ -76,8 +75,8 @@ static void open_one(struct load *l, struct stream *s)
 
 static void note(struct load *l, double at, double now)
 {
-    if (now >= l->count_from && l->nsamples < SAMPLES)
-        l->samples[l->nsamples++] = now * 1e6 > at ? (uint32_t)(now * 1e6 - at) : 0;
+    if (now >= l->count_from)
+        load_note(&l->delays, now - at * 1e-6);
 }
 
 /* Events that are whole, whatever the chunks they came in; what is left waits for more. */
@@ -177,24 +176,12 @@ static void run(struct load *l, double seconds)
     }
 }
 
-static int by_value(const void *a, const void *b)
-{
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-
-    return (x > y) - (x < y);
-}
-
-static uint32_t part(const struct load *l, double p)
-{
-    return l->nsamples ? l->samples[(unsigned long)((double)(l->nsamples - 1) * p)] : 0;
-}
-
 static void report(struct load *l)
 {
-    qsort(l->samples, l->nsamples, sizeof(*l->samples), by_value);
-    printf("{\"streams\":%u,\"events\":%lu,\"failures\":%u,\"seconds\":%.2f,\"p50_us\":%u,"
-           "\"p99_us\":%u,\"max_us\":%u}\n",
-           l->open, l->nsamples, l->failures, l->seconds, part(l, 0.5), part(l, 0.99), part(l, 1));
+    printf("{\"streams\":%u,\"events\":%lu,\"failures\":%u,\"seconds\":%.2f,", l->open, l->delays.n,
+           l->failures, l->seconds);
+    load_print_delays(&l->delays);
+    puts("}");
 }
 
 static void prepare(struct load *l, const char *path, const char *token)
@@ -209,8 +196,8 @@ static void prepare(struct load *l, const char *path, const char *token)
     l->ctx = load_client_context(NULL, false);
     l->epoll = epoll_create1(EPOLL_CLOEXEC);
     l->all = calloc(l->streams, sizeof(*l->all));
-    l->samples = calloc(SAMPLES, sizeof(*l->samples));
-    if (!l->all || !l->samples || l->epoll < 0)
+    l->delays = load_delays_of(SAMPLES);
+    if (!l->all || l->epoll < 0)
         load_die("out of memory");
 }
 

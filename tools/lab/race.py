@@ -404,11 +404,11 @@ http {{
             process.wait(10)
         self.processes.remove(process)
 
-    def events(self, streams, seconds, warm):
+    def caller_tool(self, name, *args):
+        """One of tests/load's callers; what it prints is read when it ends."""
         command = ["ip", "netns", "exec", self.caller, "taskset", "-c", str(REST),
-                   os.path.join(self.build, "tests", "load", "events"), "--target", FRONT, "--name", NAME, "--path",
-                   "/v1/stream", "--token-file", self.path("token"), "--streams", str(streams), "--seconds",
-                   str(seconds), "--warm", str(warm)]
+                   os.path.join(self.build, "tests", "load", name), "--target", FRONT, "--name", NAME, "--token-file",
+                   self.path("token"), *map(str, args)]
         env = {**os.environ, "OPENSSL_CONF": self.path("callers.cnf")}
         p = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env,
                              start_new_session=True)
