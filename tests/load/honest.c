@@ -18,7 +18,8 @@ static const char usage[] =
     "microseconds.\n"
     "\n"
     "  --connections N   (16)\n"
-    "  --close           a new connection for each call; the newest session is resumed\n"
+    "  --close           a new connection for each call, which resumes the session of the one\n"
+    "                    before if it brought a ticket: tickets are used once\n"
     "  --rate N          calls a second in all; 0: as fast as answers come (0)\n"
     "  --seconds S       (5)\n"
     "  --source A        address to connect from\n"
@@ -34,6 +35,7 @@ enum state { DOWN, CONNECTING, HANDSHAKE, READY, ANSWER };
 struct caller {
     int fd;
     SSL *ssl;
+    SSL_SESSION *session; /* of its last connection, with --close */
     enum state state;
     double asked, retry_at;
     size_t used;
@@ -76,10 +78,11 @@ static void failed(struct load *l, struct caller *c)
     c->retry_at = load_now() + RETRY_MS * 1e-3;
 }
 
-/* Its session stays good: the connection was closed in order. */
 static void close_one(struct caller *c)
 {
-    SSL_shutdown(c->ssl);
+    SSL_SESSION_free(c->session);
+    c->session = SSL_get1_session(c->ssl);
+    SSL_shutdown(c->ssl); /* without it the session would not be good again */
     SSL_free(c->ssl);
     close(c->fd);
     c->fd = -1;
@@ -153,6 +156,9 @@ static void on_ready(struct load *l, struct caller *c, uint32_t what)
             return;
         }
         c->ssl = load_client(l->ctx, c->fd, l->name);
+        if (l->close)
+            SSL_set_session(c->ssl,
+                            c->session && SSL_SESSION_is_resumable(c->session) ? c->session : NULL);
         c->state = HANDSHAKE;
         watch(l, c, EPOLL_CTL_MOD, EPOLLIN);
     }
