@@ -89,7 +89,7 @@ class Cpu:
     def __init__(self, pids):
         self.at = time.monotonic()
         self.idle, self.nice, self.steal, self.forks = self._core()
-        self.elsewhere = self._elsewhere(pids)
+        self.threads = self._threads(pids)
 
     @staticmethod
     def _core():
@@ -99,7 +99,8 @@ class Cpu:
         return core[3] + core[4], core[1], core[7], int(rows["processes"][0])
 
     @staticmethod
-    def _elsewhere(pids):
+    def _threads(pids):
+        """Of each: how long it has run, and whether only core 1 may run it."""
         out = {}
         for pid in pids:
             for thread in Cpu._list(f"/proc/{pid}/task"):
@@ -107,8 +108,7 @@ class Cpu:
                 with contextlib.suppress(FileNotFoundError, ProcessLookupError):
                     with open(f"{where}/status") as f:
                         allowed = re.search(r"Cpus_allowed_list:\s*(\S+)", f.read())[1]
-                    if allowed != str(CORE):
-                        out[thread] = Cpu._ran(where)
+                    out[thread] = Cpu._ran(where), allowed == str(CORE)
         return out
 
     @staticmethod
@@ -128,9 +128,10 @@ class Cpu:
         the machine, is told."""
         wall = later.at - self.at
         core = max(0.0, wall - (later.idle - self.idle))
-        elsewhere = sum(max(0.0, ran - self.elsewhere.get(t, 0.0)) for t, ran in later.elsewhere.items())
+        ran = [(ran - self.threads.get(t, (0.0,))[0], here) for t, (ran, here) in later.threads.items()]
+        elsewhere, threads = sum(r for r, here in ran if not here), sum(r for r, _ in ran)
         return {"seconds": round(wall, 3), "core_s": round(core, 3), "elsewhere_s": round(elsewhere, 3),
-                "busy_s": round(core + elsewhere, 3), "steal_s": round(later.steal - self.steal, 3),
+                "busy_s": round(core + elsewhere, 3), "threads_s": round(threads, 3), "steal_s": round(later.steal - self.steal, 3),
                 "nice_s": round(later.nice - self.nice, 3), "begun": later.forks - self.forks}
 
 
