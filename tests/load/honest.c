@@ -14,9 +14,12 @@ static const char usage[] =
     "usage: honest --target A --name HOST [options]\n"
     "\n"
     "Calls over keep-alive TLS connections for some seconds, then prints a JSON line: calls,\n"
-    "failures, reconnects, calls a second, latency in microseconds.\n"
+    "failures, connects, those of them that resumed a session, calls a second, latency in\n"
+    "microseconds.\n"
     "\n"
     "  --connections N   (16)\n"
+    "  --close           a new connection for each call, which resumes the session of the one\n"
+    "                    before if it brought a ticket: tickets are used once\n"
     "  --rate N          calls a second in all; 0: as fast as answers come (0)\n"
     "  --seconds S       (5)\n"
     "  --source A        address to connect from\n"
@@ -32,6 +35,7 @@ enum state { DOWN, CONNECTING, HANDSHAKE, READY, ANSWER };
 struct caller {
     int fd;
     SSL *ssl;
+    SSL_SESSION *session; /* of its last connection, with --close */
     enum state state;
     double asked, retry_at;
     size_t used;
@@ -40,6 +44,7 @@ struct caller {
 
 struct load {
     unsigned connections;
+    bool close;
     struct load_range source, target;
     uint16_t port;
     const char *name;
@@ -50,8 +55,8 @@ struct load {
     int epoll;
     struct caller *all;
     struct load_pace pace;
-    unsigned long calls, failures, connects, nsamples;
-    uint32_t *samples;
+    unsigned long calls, failures, connects, resumed;
+    struct load_delays delays;
 };
 
 static void watch(struct load *l, struct caller *c, int how, uint32_t what)
@@ -71,6 +76,19 @@ static void failed(struct load *l, struct caller *c)
     c->ssl = NULL;
     c->state = DOWN;
     c->retry_at = load_now() + RETRY_MS * 1e-3;
+}
+
+static void close_one(struct caller *c)
+{
+    SSL_SESSION_free(c->session);
+    c->session = SSL_get1_session(c->ssl);
+    SSL_shutdown(c->ssl); /* without it the session would not be good again */
+    SSL_free(c->ssl);
+    close(c->fd);
+    c->fd = -1;
+    c->ssl = NULL;
+    c->state = DOWN;
+    c->retry_at = 0;
 }
 
 static void open_one(struct load *l, struct caller *c)
@@ -120,9 +138,10 @@ static void answer(struct load *l, struct caller *c)
             return;
         }
         l->calls++;
-        if (l->nsamples < SAMPLES)
-            l->samples[l->nsamples++] = (uint32_t)((load_now() - c->asked) * 1e6);
+        load_note(&l->delays, load_now() - c->asked);
         c->state = READY;
+        if (l->close)
+            close_one(c);
         return;
     }
     if (SSL_get_error(c->ssl, n) != SSL_ERROR_WANT_READ)
@@ -137,15 +156,19 @@ static void on_ready(struct load *l, struct caller *c, uint32_t what)
             return;
         }
         c->ssl = load_client(l->ctx, c->fd, l->name);
+        if (l->close)
+            SSL_set_session(c->ssl,
+                            c->session && SSL_SESSION_is_resumable(c->session) ? c->session : NULL);
         c->state = HANDSHAKE;
         watch(l, c, EPOLL_CTL_MOD, EPOLLIN);
     }
     if (c->state == HANDSHAKE) {
         int n = SSL_do_handshake(c->ssl);
 
-        if (n == 1)
+        if (n == 1) {
             c->state = READY;
-        else if (SSL_get_error(c->ssl, n) != SSL_ERROR_WANT_READ)
+            l->resumed += SSL_session_reused(c->ssl) == 1;
+        } else if (SSL_get_error(c->ssl, n) != SSL_ERROR_WANT_READ)
             failed(l, c);
     } else if (c->state == ANSWER) {
         answer(l, c);
@@ -177,27 +200,15 @@ static void turn(struct load *l)
         on_ready(l, e[i].data.ptr, e[i].events);
 }
 
-static int by_value(const void *a, const void *b)
-{
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-
-    return (x > y) - (x < y);
-}
-
-static uint32_t part(const struct load *l, double p)
-{
-    return l->nsamples ? l->samples[(unsigned long)((double)(l->nsamples - 1) * p)] : 0;
-}
-
 static void report(struct load *l)
 {
     double took = load_now() - l->began;
 
-    qsort(l->samples, l->nsamples, sizeof(*l->samples), by_value);
-    printf("{\"calls\":%lu,\"failures\":%lu,\"connects\":%lu,\"seconds\":%.2f,\"rate\":%.1f,"
-           "\"p50_us\":%u,\"p99_us\":%u,\"max_us\":%u}\n",
-           l->calls, l->failures, l->connects, took, (double)l->calls / took, part(l, 0.5),
-           part(l, 0.99), part(l, 1));
+    printf("{\"calls\":%lu,\"failures\":%lu,\"connects\":%lu,\"resumed\":%lu,\"seconds\":%.2f,"
+           "\"rate\":%.1f,",
+           l->calls, l->failures, l->connects, l->resumed, took, (double)l->calls / took);
+    load_print_delays(&l->delays);
+    puts("}");
 }
 
 int main(int argc, char **argv)
@@ -206,7 +217,7 @@ int main(int argc, char **argv)
         {"connections", 1, NULL, 'c'}, {"rate", 1, NULL, 'r'},   {"seconds", 1, NULL, 's'},
         {"source", 1, NULL, 'f'},      {"target", 1, NULL, 't'}, {"port", 1, NULL, 'p'},
         {"name", 1, NULL, 'n'},        {"path", 1, NULL, 'u'},   {"token-file", 1, NULL, 'k'},
-        {"help", 0, NULL, 'h'},        {NULL, 0, NULL, 0},
+        {"close", 0, NULL, 'o'},       {"help", 0, NULL, 'h'},   {NULL, 0, NULL, 0},
     };
     struct load l = {.connections = 16, .port = 443, .seconds = 5};
     const char *path = "/v1/bench", *token = NULL;
@@ -216,6 +227,9 @@ int main(int argc, char **argv)
         switch (c) {
         case 'c':
             l.connections = (unsigned)load_number(optarg, "connections");
+            break;
+        case 'o':
+            l.close = true;
             break;
         case 'r':
             l.pace.rate = (double)load_number(optarg, "rate");
@@ -248,9 +262,9 @@ int main(int argc, char **argv)
     }
     if (!l.target.count || !l.name)
         load_die("%s", usage);
-    n = snprintf(l.request, sizeof(l.request), "GET %s HTTP/1.1\r\nHost: %s\r\n%s%s%s\r\n", path,
-                 l.name, token ? "Authorization: Bearer " : "", token ? token : "",
-                 token ? "\r\n" : "");
+    n = snprintf(l.request, sizeof(l.request), "GET %s HTTP/1.1\r\nHost: %s\r\n%s%s%s%s\r\n", path,
+                 l.name, l.close ? "Connection: close\r\n" : "",
+                 token ? "Authorization: Bearer " : "", token ? token : "", token ? "\r\n" : "");
     if (n <= 0 || n >= (int)sizeof(l.request))
         load_die("the request is too long");
     l.request_n = (size_t)n;
@@ -259,8 +273,8 @@ int main(int argc, char **argv)
     l.ctx = load_client_context(NULL, true);
     l.epoll = epoll_create1(EPOLL_CLOEXEC);
     l.all = calloc(l.connections, sizeof(*l.all));
-    l.samples = calloc(SAMPLES, sizeof(*l.samples));
-    if (!l.all || !l.samples || l.epoll < 0)
+    l.delays = load_delays_of(SAMPLES);
+    if (!l.all || l.epoll < 0)
         load_die("out of memory");
     l.began = l.pace.began = load_now();
     while (load_now() - l.began < l.seconds)

@@ -144,6 +144,39 @@ unsigned load_allowed(const struct load_pace *p, unsigned burst)
     return due < burst ? (unsigned)due : burst;
 }
 
+struct load_delays load_delays_of(unsigned long most)
+{
+    struct load_delays d = {calloc(most, sizeof(*d.all)), 0, most};
+
+    if (!d.all)
+        load_die("out of memory");
+    return d;
+}
+
+void load_note(struct load_delays *d, double seconds)
+{
+    if (d->n < d->most)
+        d->all[d->n++] = seconds > 0 ? (uint32_t)(seconds * 1e6) : 0;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+static uint32_t part(const struct load_delays *d, double p)
+{
+    return d->n ? d->all[(unsigned long)((double)(d->n - 1) * p)] : 0;
+}
+
+void load_print_delays(struct load_delays *d)
+{
+    qsort(d->all, d->n, sizeof(*d->all), by_value);
+    printf("\"p50_us\":%u,\"p99_us\":%u,\"max_us\":%u", part(d, 0.5), part(d, 0.99), part(d, 1));
+}
+
 /* ------------------------------------------------------------------------- TLS */
 
 static SSL_SESSION *newest;

@@ -35,6 +35,16 @@ struct load_pace {
 };
 unsigned load_allowed(const struct load_pace *p, unsigned burst);
 
+/* Delays in microseconds, as many as `most`; further ones are left out. */
+struct load_delays {
+    uint32_t *all;
+    unsigned long n, most;
+};
+struct load_delays load_delays_of(unsigned long most);
+void load_note(struct load_delays *d, double seconds);
+/* "p50_us":..,"p99_us":..,"max_us":.. for a JSON object; sorts them. */
+void load_print_delays(struct load_delays *d);
+
 /* A client context: TLS 1.2 and 1.3, http/1.1, buffers released when idle. `ca` NULL: no
  * verification. `resume`: the newest session is kept for load_client. */
 SSL_CTX *load_client_context(const char *ca, bool resume);

@@ -13,12 +13,16 @@
 #include <unistd.h>
 
 static const char usage[] =
-    "usage: streams --listen A[-B] --certificate PEM --key PEM [--port P]\n"
+    "usage: streams --listen A[-B] --certificate PEM --key PEM [--port P] [--rate N]\n"
     "\n"
     "A TLS server that keeps next to nothing a connection. GET of a path that holds \"/stream\"\n"
     "is answered with an event stream: head and one event, then silence; everything else with a\n"
     "small JSON object, keep-alive. Each SIGUSR1 sends one more event to every open stream;\n"
-    "SIGUSR2 prints a JSON line: connections, streams, rss_kib.\n";
+    "SIGUSR2 prints a JSON line: connections, streams, rss_kib.\n"
+    "\n"
+    "  --rate N   events a second in all, to the open streams in turn, without being asked (0).\n"
+    "             Each event says when it was written: \"at\", microseconds of the machine's\n"
+    "             monotonic clock, for `events` to tell how long it was on its way.\n";
 
 enum { BUFFER = 8192, BATCH = 512, EVENTS_A_TURN = 200 };
 
@@ -35,6 +39,7 @@ static volatile sig_atomic_t events_asked, report_asked;
 static struct client *streams, *due; /* `due`: the next to get the event that goes round */
 static unsigned long connections, open_streams;
 static unsigned rounds, number;
+static struct load_pace pace; /* of the events that nobody asks for */
 
 static void on_signal(int n)
 {
@@ -68,8 +73,9 @@ static bool put(struct client *c, const char *text)
 
 static bool put_event(struct client *c)
 {
-    char text[128], event[64];
-    int n = snprintf(event, sizeof(event), "data: {\"n\":%u}\n\n", number);
+    char text[192], event[128];
+    int n = snprintf(event, sizeof(event), "data: {\"n\":%u,\"at\":%.0f}\n\n", number,
+                     load_now() * 1e6);
 
     snprintf(text, sizeof(text), "%x\r\n%s\r\n", (unsigned)n, event);
     return put(c, text);
@@ -187,6 +193,21 @@ static void send_events(void)
     ERR_clear_error();
 }
 
+static void send_paced_events(void)
+{
+    unsigned n = load_allowed(&pace, EVENTS_A_TURN);
+
+    pace.done += n; /* also those that nobody is there for */
+    for (; n && streams; n--) {
+        struct client *c = due ? due : streams;
+
+        due = c->next;
+        if (!put_event(c))
+            gone(c);
+    }
+    ERR_clear_error();
+}
+
 static int listen_on(struct in_addr a, uint16_t port)
 {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr = a};
@@ -212,11 +233,18 @@ static SSL_CTX *context(const char *certificate, const char *key)
     return ctx;
 }
 
+static int patience(void)
+{
+    if (pace.rate > 0)
+        return 1;
+    return due || rounds < (unsigned)events_asked ? 0 : 100;
+}
+
 static _Noreturn void serve_all(int epoll, SSL_CTX *ctx)
 {
     for (;;) {
         struct epoll_event e[BATCH];
-        int n = epoll_wait(epoll, e, BATCH, due || rounds < (unsigned)events_asked ? 0 : 100);
+        int n = epoll_wait(epoll, e, BATCH, patience());
 
         for (int i = 0; i < n; i++) {
             struct client *c = e[i].data.ptr;
@@ -226,7 +254,10 @@ static _Noreturn void serve_all(int epoll, SSL_CTX *ctx)
             else
                 on_ready(c);
         }
-        send_events();
+        if (pace.rate > 0)
+            send_paced_events();
+        else
+            send_events();
         if (report_asked) {
             report_asked = 0;
             printf("{\"connections\":%lu,\"streams\":%lu,\"rss_kib\":%ld}\n", connections,
@@ -240,7 +271,8 @@ int main(int argc, char **argv)
 {
     static const struct option known[] = {{"listen", 1, NULL, 'l'}, {"certificate", 1, NULL, 'c'},
                                           {"key", 1, NULL, 'k'},    {"port", 1, NULL, 'p'},
-                                          {"help", 0, NULL, 'h'},   {NULL, 0, NULL, 0}};
+                                          {"rate", 1, NULL, 'r'},   {"help", 0, NULL, 'h'},
+                                          {NULL, 0, NULL, 0}};
     const char *certificate = NULL, *key = NULL;
     struct load_range at = {0, 0};
     uint16_t port = 443;
@@ -260,6 +292,10 @@ int main(int argc, char **argv)
             break;
         case 'p':
             port = (uint16_t)load_number(optarg, "port");
+            break;
+        case 'r':
+            pace = (struct load_pace){.rate = (double)load_number(optarg, "rate"),
+                                      .began = load_now()};
             break;
         default:
             fputs(usage, c == 'h' ? stdout : stderr);
