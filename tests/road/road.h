@@ -44,7 +44,7 @@ enum road_state { ROAD_DOWN, ROAD_CONNECT, ROAD_HANDSHAKE, ROAD_IDLE, ROAD_WRITE
 struct road_conn {
     struct tcp_conn *tcp;
     struct tls_session *tls;
-    struct tls_vendor *fresh; /* of a caller that must not resume; until its handshake is over */
+    struct tls_vendor *own; /* makes a caller's sessions its own; NULL: all share theirs */
     enum road_state state;
     bool vendor, active;
     size_t sent;    /* of the request or answer */
@@ -65,7 +65,7 @@ struct road_options {
     const char *inside, *outside; /* the box's memif sockets */
     unsigned core, queues;
     unsigned callers, active, pending;
-    bool per_call, fresh;
+    bool per_call, fresh, has_pin;
     double seconds, warm;
     struct span request, answer, host;
     const char *ca, *vendor_ca, *vendor_key, *first;

@@ -244,11 +244,13 @@ static void forget(struct road *r, struct road_conn *c)
     }
     if (c->tls)
         tls_free(c->tls);
-    tls_vendor_free(c->fresh);
+    if (r->o->fresh) {
+        tls_vendor_free(c->own);
+        c->own = NULL;
+    }
     road_message_reset(&c->in);
     c->tls = NULL;
     c->tcp = NULL;
-    c->fresh = NULL;
     c->sent = 0;
     c->state = ROAD_DOWN;
     c->next = c->vendor ? r->free_vendors : r->to_connect;

@@ -149,21 +149,16 @@ class RoadLab(lab_module.Lab):
         line, self.unread = self.unread.split(b"\n", 1)
         return json.loads(line)
 
-    def worker_threads(self):
-        base = f"/proc/{self.pid()}/task"
-        for task in os.listdir(base):
+    def worker_times(self):
+        """Of each worker: seconds on a processor, seconds ready to run while somebody else had it."""
+        base, out = f"/proc/{self.pid()}/task", []
+        for task in sorted(os.listdir(base), key=int):
             with open(f"{base}/{task}/comm") as f:
-                if "worker" in f.read():
-                    yield int(task)
-
-    def worker_time(self):
-        """Of all workers: seconds on a processor, seconds ready to run while somebody else had it."""
-        on = waited = 0
-        for task in self.worker_threads():
-            with open(f"/proc/{self.pid()}/task/{task}/schedstat") as f:
-                run, delay, _ = map(int, f.read().split())
-            on, waited = on + run, waited + delay
-        return on / 1e9, waited / 1e9
+                if "worker" not in f.read():
+                    continue
+            with open(f"{base}/{task}/schedstat") as f:
+                out.append([int(n) / 1e9 for n in f.read().split()[:2]])
+        return out
 
     def pause(self, yes):
         """The box stands still: its worker's processor is free for a measure of something else."""
