@@ -149,7 +149,9 @@ static void answers(struct road *r, struct road_conn *c)
         r->n.bytes_down += got;
         keep_first(r, r->buffer, got, v == ROAD_WHOLE);
         if (v == ROAD_BAD) {
-            fprintf(stderr, "generator: answer: %.*s\n", (int)(got < 600 ? got : 600), r->buffer);
+            if (r->n.failures == 0)
+                fprintf(stderr, "generator: the first answer that is not as it should be:\n%.*s\n",
+                        (int)(got < 600 ? got : 600), r->buffer);
             conn_end(r, c, "an answer is malformed or not 200");
         } else if (v == ROAD_WHOLE) {
             answered(r, c);
