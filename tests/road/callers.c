@@ -54,7 +54,7 @@ static bool begin_tls(struct road *r, struct road_conn *c)
     return c->tls != NULL;
 }
 
-static void connect_one(struct road *r, struct road_conn *c)
+static bool connect_one(struct road *r, struct road_conn *c)
 {
     struct net_addr srcs[ROAD_SOURCES], dst;
     unsigned n = 0;
@@ -66,10 +66,11 @@ static void connect_one(struct road *r, struct road_conn *c)
     c->tcp = tcp_connect_from(r->tcp, NET_OUTSIDE, srcs, n, &dst, 443, c, r->now_us);
     if (!c->tcp || !begin_tls(r, c)) {
         conn_end(r, c, "no place for another caller");
-        return;
+        return false;
     }
     c->state = ROAD_CONNECT;
     r->opening++;
+    return true;
 }
 
 unsigned callers_run(struct road *r)
@@ -81,7 +82,8 @@ unsigned callers_run(struct road *r)
         struct road_conn *c = r->to_connect;
 
         r->to_connect = c->next;
-        connect_one(r, c);
+        if (!connect_one(r, c))
+            break;
         begun++;
     }
     return begun;

@@ -194,8 +194,13 @@ bool road_start(struct road *r)
 
 void road_stop(struct road *r)
 {
-    if (r->tcp)
-        tcp_delete(r->tcp);
+    for (unsigned i = 0; i < r->o->callers; i++)
+        tls_vendor_free(r->callers[i].own);
+    free(r->callers);
+    free(r->vendors);
+    tls_delete(r->tls);
+    tls_shared_free(r->shared);
+    tcp_delete(r->tcp);
     for (unsigned i = 0; i < r->o->queues; i++)
         net_delete(r->net[i]);
     net_ports_close(r->ports);

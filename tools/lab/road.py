@@ -6,9 +6,11 @@ import json
 import os
 import re
 import select
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 
 from cryptography.hazmat.primitives import serialization
@@ -67,10 +69,11 @@ class Hugepages:
 
 
 class RoadLab(lab_module.Lab):
-    def __init__(self, limits="", idle="poll", memory=320, **kw):
+    def __init__(self, limits="", idle="poll", memory=320, memory_audit=False, **kw):
         super().__init__(driver="memif", **kw)
         self.limits, self.idle, self.memory = limits, idle, memory
         self.control = None
+        self.store = tempfile.mkdtemp(prefix=f"{self.name}-audit-", dir="/dev/shm") if memory_audit else self.path("audit")
         self.ports = {side: f"/run/{self.name}.{side}" for side in ("in", "out")}  # 31 bytes at most
 
     # ------------------------------------------------------------------ set-up
@@ -116,12 +119,15 @@ class RoadLab(lab_module.Lab):
         pki.write(self.path("profile.yaml"), profile, 0o644)
         with open(self.path("turnpike.yaml")) as f:
             text = f.read()
+        text = text.replace("directory: audit/store", f"directory: {self.store}/store")
         for side in ("in", "out"):
             text = text.replace(f"port: {side}0,", f"port: {self.ports[side]},")
         pki.write(self.path("turnpike.yaml"), re.sub(r', "fd00:[^"]*"', "", text) + self.limits, 0o644)
 
     def up(self):
         super().up()
+        if "no huge pages are free" in self.log_tail():
+            raise RuntimeError("somebody else took the hugepages that were reserved for this run")
         self.control = socket.socket(socket.AF_UNIX)
         self.control.connect(self.socket)
         self.unread = b""
@@ -132,6 +138,7 @@ class RoadLab(lab_module.Lab):
         if self.control:
             self.control.close()
         super().down(**kw)
+        shutil.rmtree(self.store, ignore_errors=True)
         for path in self.ports.values():
             if os.path.exists(path):
                 os.unlink(path)
