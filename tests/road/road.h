@@ -57,7 +57,7 @@ struct road_conn {
 struct road_counts {
     uint64_t calls, failures, handshakes, resumed, bytes_up, bytes_down;
     uint64_t cycles_busy, cycles_idle, cycles_others; /* see stack.c */
-    uint64_t loops_busy, loops_idle;
+    uint64_t loops_busy;
     uint32_t latency_us[ROAD_BUCKETS]; /* the last bucket holds all that took longer */
 };
 
@@ -85,6 +85,7 @@ struct road {
     struct road_conn *callers, *vendors;
     struct road_conn *to_connect, *free_vendors;
     unsigned nvendors;
+    unsigned idle;    /* loops without work in a row */
     unsigned open;    /* callers whose handshake is complete */
     unsigned opening; /* callers between their SYN and the end of their handshake */
     unsigned asking;  /* callers that wait for an answer */
