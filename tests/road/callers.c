@@ -4,6 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* Of sessions: lib/tls remembers those of 1,024 hosts and the objects of 512 vendors. */
+#define OWNERS 256
+
 static void to_connect(struct road *r, struct road_conn *c)
 {
     c->next = r->to_connect;
@@ -24,9 +27,10 @@ bool callers_new(struct road *r)
 
 /* ---------------------------------------------------------------- connecting */
 
-/* To lib/tls every one of these is a vendor of its own, with no session to resume: its pins are the
- * CA's, which must be in the chain, and a number that no other has. */
-static struct tls_vendor *stranger(struct road *r)
+/* lib/tls keeps sessions by host and by what is particular to a vendor. Pins are: the CA's, which
+ * must be in the chain, and a number; who has the same number resumes the same sessions, and nobody
+ * any if it is new for each connection. */
+static struct tls_vendor *numbered(struct road *r, uint64_t number)
 {
     uint8_t pins[2][32] = {0};
     const struct tls_vendor_config c = {.pins = pins, .npins = 2};
@@ -34,14 +38,23 @@ static struct tls_vendor *stranger(struct road *r)
     struct diags d;
 
     memcpy(pins[0], r->o->pin, 32);
-    memcpy(pins[1], &r->made, sizeof(r->made));
+    memcpy(pins[1], &number, sizeof(number));
     diags_init(&d);
     v = tls_vendor_load(&c, &d);
     diags_free(&d);
     return v;
 }
 
-static void connect_one(struct road *r, struct road_conn *c)
+static bool begin_tls(struct road *r, struct road_conn *c)
+{
+    if (r->o->has_pin && !c->own &&
+        !(c->own = numbered(r, r->o->fresh ? r->made : (uint64_t)(c - r->callers) % OWNERS)))
+        return false;
+    c->tls = tls_client(r->tls, c->tcp, r->o->host, c->own);
+    return c->tls != NULL;
+}
+
+static bool connect_one(struct road *r, struct road_conn *c)
 {
     struct net_addr srcs[ROAD_SOURCES], dst;
     unsigned n = 0;
@@ -51,12 +64,13 @@ static void connect_one(struct road *r, struct road_conn *c)
         srcs[n++] = r->net_config.side[NET_OUTSIDE].addrs[(r->made + i) % ROAD_SOURCES].addr;
     r->made++;
     c->tcp = tcp_connect_from(r->tcp, NET_OUTSIDE, srcs, n, &dst, 443, c, r->now_us);
-    if (!c->tcp) {
-        conn_end(r, c, "no port or place for another caller");
-        return;
+    if (!c->tcp || !begin_tls(r, c)) {
+        conn_end(r, c, "no place for another caller");
+        return false;
     }
     c->state = ROAD_CONNECT;
     r->opening++;
+    return true;
 }
 
 unsigned callers_run(struct road *r)
@@ -68,7 +82,8 @@ unsigned callers_run(struct road *r)
         struct road_conn *c = r->to_connect;
 
         r->to_connect = c->next;
-        connect_one(r, c);
+        if (!connect_one(r, c))
+            break;
         begun++;
     }
     return begun;
@@ -136,7 +151,9 @@ static void answers(struct road *r, struct road_conn *c)
         r->n.bytes_down += got;
         keep_first(r, r->buffer, got, v == ROAD_WHOLE);
         if (v == ROAD_BAD) {
-            fprintf(stderr, "generator: answer: %.*s\n", (int)(got < 600 ? got : 600), r->buffer);
+            if (r->n.failures == 0)
+                fprintf(stderr, "generator: the first answer that is not as it should be:\n%.*s\n",
+                        (int)(got < 600 ? got : 600), r->buffer);
             conn_end(r, c, "an answer is malformed or not 200");
         } else if (v == ROAD_WHOLE) {
             answered(r, c);
@@ -148,19 +165,8 @@ static void answers(struct road *r, struct road_conn *c)
 
 /* -------------------------------------------------------------------- events */
 
-static bool connected(struct road *r, struct road_conn *c)
-{
-    if (r->o->fresh && !(c->fresh = stranger(r)))
-        return false;
-    c->tls = tls_client(r->tls, c->tcp, r->o->host, c->fresh);
-    c->state = ROAD_HANDSHAKE;
-    return c->tls != NULL;
-}
-
 static void shook_hands(struct road *r, struct road_conn *c)
 {
-    tls_vendor_free(c->fresh);
-    c->fresh = NULL;
     r->knows_hop = true;
     r->opening--;
     r->open++;
@@ -177,10 +183,8 @@ void caller_event(struct road *r, struct road_conn *c, unsigned events)
         conn_end(r, c, tcp_end_name(tcp_end_cause(c->tcp)));
         return;
     }
-    if (c->state == ROAD_CONNECT && (events & TCP_EV_CONNECTED) && !connected(r, c)) {
-        conn_end(r, c, "no TLS session");
-        return;
-    }
+    if (c->state == ROAD_CONNECT && (events & TCP_EV_CONNECTED))
+        c->state = ROAD_HANDSHAKE;
     if (c->state == ROAD_HANDSHAKE && conn_handshake(r, c))
         shook_hands(r, c);
     if (c->state == ROAD_WRITE && conn_write(r, c, r->o->request))

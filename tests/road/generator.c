@@ -29,9 +29,11 @@ static const char usage[] =
     "  --callers N        connections (64)\n"
     "  --active N         how many of them ask; the others stay open and idle (all)\n"
     "  --pending N        handshakes of callers at one time (64)\n"
-    "  --per-call         a new connection for each call, resumed where a session is left\n"
-    "  --fresh PIN        no handshake of a caller resumes; PIN: SHA-256 of the CA's\n"
-    "                     SubjectPublicKeyInfo, 64 hex digits\n"
+    "  --per-call         a new connection for each call\n"
+    "  --pin HEX          SHA-256 of the CA's SubjectPublicKeyInfo: each caller keeps sessions of "
+    "its\n"
+    "                     own to resume, not a few for all of them\n"
+    "  --fresh            with --pin: no handshake of a caller resumes\n"
     "  --seconds S        (5)\n"
     "  --warm S           (1)\n"
     "  --core N           (0)\n"
@@ -96,7 +98,7 @@ static void pin(const char *text, uint8_t out[32])
 {
     for (unsigned i = 0; i < 32; i++)
         if (sscanf(text + 2 * i, "%2hhx", &out[i]) != 1 || strlen(text) != 64)
-            refuse("--fresh wants 64 hex digits");
+            refuse("--pin wants 64 hex digits");
 }
 
 static const struct option known[] = {
@@ -104,10 +106,10 @@ static const struct option known[] = {
     {"answer", 1, NULL, 'a'},    {"host", 1, NULL, 'n'},       {"ca", 1, NULL, 't'},
     {"vendor-ca", 1, NULL, 'v'}, {"vendor-key", 1, NULL, 'k'}, {"callers", 1, NULL, 'c'},
     {"active", 1, NULL, 'A'},    {"pending", 1, NULL, 'p'},    {"per-call", 0, NULL, 'P'},
-    {"fresh", 1, NULL, 'f'},     {"seconds", 1, NULL, 's'},    {"warm", 1, NULL, 'w'},
-    {"core", 1, NULL, 'C'},      {"queues", 1, NULL, 'q'},     {"memory", 1, NULL, 'm'},
-    {"mbufs", 1, NULL, 'b'},     {"first", 1, NULL, 'F'},      {"help", 0, NULL, 'h'},
-    {NULL, 0, NULL, 0},
+    {"pin", 1, NULL, 'N'},       {"fresh", 0, NULL, 'f'},      {"seconds", 1, NULL, 's'},
+    {"warm", 1, NULL, 'w'},      {"core", 1, NULL, 'C'},       {"queues", 1, NULL, 'q'},
+    {"memory", 1, NULL, 'm'},    {"mbufs", 1, NULL, 'b'},      {"first", 1, NULL, 'F'},
+    {"help", 0, NULL, 'h'},      {NULL, 0, NULL, 0},
 };
 
 static void take_text(int c, const char *text, struct road_options *o)
@@ -141,7 +143,7 @@ static void take_text(int c, const char *text, struct road_options *o)
         o->first = text;
         break;
     default:
-        o->fresh = true;
+        o->has_pin = true;
         pin(text, o->pin);
     }
 }
@@ -188,9 +190,11 @@ static void parse(int argc, char **argv, struct road_options *o)
             exit(0);
         } else if (c == 'P') {
             o->per_call = true;
+        } else if (c == 'f') {
+            o->fresh = true;
         } else if (c == '?') {
             refuse("wrong arguments");
-        } else if (strchr("ioranntvkFf", c)) {
+        } else if (strchr("iorantvkFN", c)) {
             take_text(c, optarg, o);
         } else {
             take_number(c, optarg, o);
@@ -199,6 +203,8 @@ static void parse(int argc, char **argv, struct road_options *o)
     if (!o->inside || !o->outside || !o->request.n || !o->answer.n || !o->host.n || !o->ca ||
         !o->vendor_ca || !o->vendor_key)
         refuse("an argument is missing");
+    if (o->fresh && !o->has_pin)
+        refuse("--fresh needs --pin");
     if (!o->active || o->active > o->callers)
         o->active = o->callers;
 }

@@ -44,7 +44,7 @@ enum road_state { ROAD_DOWN, ROAD_CONNECT, ROAD_HANDSHAKE, ROAD_IDLE, ROAD_WRITE
 struct road_conn {
     struct tcp_conn *tcp;
     struct tls_session *tls;
-    struct tls_vendor *fresh; /* of a caller that must not resume; until its handshake is over */
+    struct tls_vendor *own; /* makes a caller's sessions its own; NULL: all share theirs */
     enum road_state state;
     bool vendor, active;
     size_t sent;    /* of the request or answer */
@@ -57,7 +57,7 @@ struct road_conn {
 struct road_counts {
     uint64_t calls, failures, handshakes, resumed, bytes_up, bytes_down;
     uint64_t cycles_busy, cycles_idle, cycles_others; /* see stack.c */
-    uint64_t loops_busy, loops_idle;
+    uint64_t loops_busy;
     uint32_t latency_us[ROAD_BUCKETS]; /* the last bucket holds all that took longer */
 };
 
@@ -65,7 +65,7 @@ struct road_options {
     const char *inside, *outside; /* the box's memif sockets */
     unsigned core, queues;
     unsigned callers, active, pending;
-    bool per_call, fresh;
+    bool per_call, fresh, has_pin;
     double seconds, warm;
     struct span request, answer, host;
     const char *ca, *vendor_ca, *vendor_key, *first;
@@ -85,6 +85,7 @@ struct road {
     struct road_conn *callers, *vendors;
     struct road_conn *to_connect, *free_vendors;
     unsigned nvendors;
+    unsigned idle;    /* loops without work in a row */
     unsigned open;    /* callers whose handshake is complete */
     unsigned opening; /* callers between their SYN and the end of their handshake */
     unsigned asking;  /* callers that wait for an answer */

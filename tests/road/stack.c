@@ -5,13 +5,15 @@
 #include <rte_errno.h>
 #include <rte_ethdev.h>
 #include <rte_tcp.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
+#include <time.h>
 
 /* A pause longer than this between loops was not the generator's: another thread had the core. */
-#define OTHERS_US 20
+#define OTHERS_US  20
+#define IDLE_SPINS 8 /* loops without work before a sleep */
 
 /* ---------------------------------------------------------------- DPDK, ports */
 
@@ -184,6 +186,7 @@ static bool make_tls(struct road *r)
 bool road_start(struct road *r)
 {
     r->now_us = clock_mono_ns() / 1000;
+    prctl(PR_SET_TIMERSLACK, 1);
     if (!start_eal(r->o) || !open_ports(r))
         return false;
     if (make_nets(r) && make_tcp(r) && make_tls(r) && callers_new(r) && vendor_new(r))
@@ -194,8 +197,13 @@ bool road_start(struct road *r)
 
 void road_stop(struct road *r)
 {
-    if (r->tcp)
-        tcp_delete(r->tcp);
+    for (unsigned i = 0; i < r->o->callers; i++)
+        tls_vendor_free(r->callers[i].own);
+    free(r->callers);
+    free(r->vendors);
+    tls_delete(r->tls);
+    tls_shared_free(r->shared);
+    tcp_delete(r->tcp);
     for (unsigned i = 0; i < r->o->queues; i++)
         net_delete(r->net[i]);
     net_ports_close(r->ports);
@@ -244,11 +252,13 @@ static void forget(struct road *r, struct road_conn *c)
     }
     if (c->tls)
         tls_free(c->tls);
-    tls_vendor_free(c->fresh);
+    if (r->o->fresh) {
+        tls_vendor_free(c->own);
+        c->own = NULL;
+    }
     road_message_reset(&c->in);
     c->tls = NULL;
     c->tcp = NULL;
-    c->fresh = NULL;
     c->sent = 0;
     c->state = ROAD_DOWN;
     c->next = c->vendor ? r->free_vendors : r->to_connect;
@@ -297,23 +307,27 @@ static unsigned one_loop(struct road *r)
 }
 
 /* The core is shared with the box's control thread and audit writer, which get it whenever there is
- * nothing to do here. `busy` may contain time that the kernel gave to them in the middle of a loop:
- * for the question whether the core was full it makes no difference. */
+ * nothing to do here: by a sleep, as a yield is only among threads of one session where the kernel
+ * has autogroups. `busy` may contain time that the kernel gave to them in the middle of a loop: for
+ * the question whether the core was full it makes no difference. */
 void road_turn(struct road *r)
 {
-    uint64_t from = rte_rdtsc(), now, pause;
+    const struct timespec moment = {.tv_nsec = 1000}; /* some 5 us with the least timer slack */
+    uint64_t from = rte_rdtsc(), now, pause = 0;
     unsigned work = one_loop(r);
 
     now = rte_rdtsc();
     if (work) {
         r->n.cycles_busy += now - from;
         r->n.loops_busy++;
+        r->idle = 0;
         return;
     }
-    sched_yield();
-    pause = rte_rdtsc() - now;
+    if (++r->idle > IDLE_SPINS) {
+        nanosleep(&moment, NULL);
+        pause = rte_rdtsc() - now;
+    }
     *(pause > OTHERS_US * rte_get_tsc_hz() / US_IN_S ? &r->n.cycles_others : &r->n.cycles_idle) +=
         pause;
     r->n.cycles_idle += now - from;
-    r->n.loops_idle++;
 }
