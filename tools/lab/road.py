@@ -215,6 +215,9 @@ class Generator:
             raise RuntimeError(f"the generator said {answer}, not \"{what}\"")
         return answer
 
+    def has_said_more(self):
+        return bool(self.unread or select.select([self.p.stdout], [], [], 0)[0])
+
     def complaints(self):
         self.stderr.seek(0)
         return self.stderr.read().decode(errors="replace")[-2000:]
