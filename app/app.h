@@ -51,8 +51,12 @@ struct app_worker {
     struct stages *stages; /* of `call` */
     const _Atomic bool *stop;
     uint64_t announce_at;
-    unsigned announced;       /* how often our addresses have been announced */
-    uint64_t now_us;          /* of this loop */
+    unsigned announced; /* how often our addresses have been announced */
+    uint64_t now_us;    /* of this loop */
+    uint64_t busy_us;   /* of the last one that had something to do */
+    uint64_t rated_us;  /* when the rate of calls was looked at, and how many had begun */
+    uint64_t rated_calls;
+    bool many;                /* so many calls come that they are taken up together */
     struct app_worker *peers; /* all workers, this one too */
     unsigned npeers;
     _Atomic bool drained __attribute__((aligned(64))); /* no call in progress; read by the peers */

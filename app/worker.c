@@ -13,7 +13,13 @@
 #include "base/log.h"
 
 enum {
-    IDLE_SPINS = 64,       /* empty loops before the first nap */
+    /* Few calls: whoever waits for one of them feels every microsecond, so the worker looks for
+     * what comes next for a while before it naps. Many: what comes meanwhile is taken up together,
+     * which costs a part of what it costs one by one. */
+    RATE_EVERY_US = 1000,
+    RATE_MANY = 10, /* calls in that time */
+    SPIN_US = 100,
+    NAP_MANY_US = 150,
     NAP_LEAST_US = 20,     /* about what a nanosleep costs anyway */
     TIMER_SLACK_NS = 1000, /* the kernel's 50 us would make the shortest nap 70 us */
     NAP_MOST_US = 500,     /* bounds the delay of a first packet after silence */
@@ -176,23 +182,22 @@ static unsigned one_loop(struct app_worker *w, struct worker_clock *k)
     return work;
 }
 
-/* Longer and longer while nothing happens. Calls that wait for the disk add a sixteenth of what
- * they have waited at most. */
-static uint64_t nap_most(const struct app_worker *w, uint64_t now_us, unsigned idle)
+/* The longer nothing has happened, or the oldest of the calls that wait for the disk has waited,
+ * the longer. */
+static uint64_t nap_most(const struct app_worker *w, uint64_t now_us)
 {
-    uint64_t us = NAP_LEAST_US, part = call_waits_us(w->call, now_us) / 16;
+    uint64_t idle = now_us - w->busy_us, waits = call_waits_us(w->call, now_us);
+    uint64_t us = (waits && waits < idle ? waits : idle) / 16;
 
-    if (part)
-        return part < NAP_LEAST_US ? NAP_LEAST_US : part < NAP_MOST_US ? part : NAP_MOST_US;
-    for (unsigned i = IDLE_SPINS; i < idle && us < NAP_MOST_US; i += IDLE_SPINS)
-        us *= 2;
-    return us < NAP_MOST_US ? us : NAP_MOST_US;
+    if (w->many)
+        return NAP_MANY_US;
+    return us < NAP_LEAST_US ? NAP_LEAST_US : us < NAP_MOST_US ? us : NAP_MOST_US;
 }
 
 /* Sleeps as long as nothing is due; offline to RCU, so that a reload never waits for it. */
-static void nap(struct app_worker *w, const struct worker_clock *k, unsigned idle)
+static void nap(struct app_worker *w, const struct worker_clock *k)
 {
-    uint64_t now_us = clock_now(k), us = nap_most(w, now_us, idle);
+    uint64_t now_us = clock_now(k), us = nap_most(w, now_us);
     uint64_t due = call_next(w->call, now_us), timer = tcp_next_timer(w->tcp);
     struct timespec t = {0};
 
@@ -247,22 +252,41 @@ static bool keep_on(struct app_worker *w, const struct worker_clock *k, uint64_t
     return !all_drained(w) && clock_now(k) < *stop_at;
 }
 
+static void look_at_rate(struct app_worker *w)
+{
+    uint64_t calls = counter_get(&call_counters(w->call)->requests);
+
+    if (w->now_us - w->rated_us < RATE_EVERY_US)
+        return;
+    w->many = (calls - w->rated_calls) * RATE_EVERY_US >= RATE_MANY * (w->now_us - w->rated_us);
+    w->rated_calls = calls;
+    w->rated_us = w->now_us;
+}
+
+/* After a loop that found nothing to do. */
+static bool may_nap(const struct app_worker *w)
+{
+    return w->many || w->now_us - w->busy_us >= SPIN_US;
+}
+
 int app_worker_main(void *arg)
 {
     struct app_worker *w = arg;
     bool adaptive = w->config->profile.idle == NET_IDLE_ADAPTIVE;
     uint64_t stop_at = 0;
-    unsigned idle = 0;
     struct worker_clock k;
 
     clock_start(&k);
     prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS);
     urcu_qsbr_register_thread();
     while (keep_on(w, &k, &stop_at)) {
-        if (measured_loop(w, &k))
-            idle = 0;
-        else if (++idle > IDLE_SPINS && adaptive)
-            nap(w, &k, idle);
+        bool worked = measured_loop(w, &k);
+
+        look_at_rate(w);
+        if (worked)
+            w->busy_us = w->now_us;
+        else if (adaptive && may_nap(w))
+            nap(w, &k);
     }
     for (int i = 0; i < 8; i++) /* last FINs and alerts */
         one_loop(w, &k);

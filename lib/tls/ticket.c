@@ -73,11 +73,10 @@ static int unseal(struct tls *t, const unsigned char name[16], const unsigned ch
                   EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac)
 {
     const struct tls_ticket_key *k = &t->tickets.current;
-    int good = 1;
+    int good = 2; /* a new one goes out in its place: clients use a ticket of TLS 1.3 once */
 
     if (memcmp(name, k->name, sizeof(k->name)) != 0) {
         k = &t->tickets.previous;
-        good = 2;
         if (memcmp(name, k->name, sizeof(k->name)) != 0)
             return 0;
     }
