@@ -54,9 +54,9 @@ struct app_worker {
     unsigned announced; /* how often our addresses have been announced */
     uint64_t now_us;    /* of this loop */
     uint64_t busy_us;   /* of the last one that had something to do */
-    uint64_t rated_us;  /* when the rate of calls was looked at, and how many had begun */
-    uint64_t rated_calls;
-    bool many;                /* so many calls come that they are taken up together */
+    uint64_t looked_us; /* when its share of busy time was looked at, and cycles until then */
+    uint64_t looked_busy;
+    bool much;                /* it had so much to do that what comes is taken up together */
     struct app_worker *peers; /* all workers, this one too */
     unsigned npeers;
     _Atomic bool drained __attribute__((aligned(64))); /* no call in progress; read by the peers */

@@ -13,13 +13,13 @@
 #include "base/log.h"
 
 enum {
-    /* Few calls: whoever waits for one of them feels every microsecond, so the worker looks for
-     * what comes next for a while before it naps. Many: what comes meanwhile is taken up together,
-     * which costs a part of what it costs one by one. */
-    RATE_EVERY_US = 1000,
-    RATE_MANY = 10, /* calls in that time */
+    /* With little to do, whoever waits for it feels every microsecond, so the worker looks for what
+     * comes next for a while before it naps. With much to do, what comes meanwhile is taken up
+     * together, which costs a part of what it costs one by one. */
+    SHARE_EVERY_US = 1000,
+    SHARE_MUCH = 25, /* percent of that time */
     SPIN_US = 100,
-    NAP_MANY_US = 150,
+    NAP_MUCH_US = 150,
     NAP_LEAST_US = 20,     /* about what a nanosleep costs anyway */
     TIMER_SLACK_NS = 1000, /* the kernel's 50 us would make the shortest nap 70 us */
     NAP_MOST_US = 500,     /* bounds the delay of a first packet after silence */
@@ -44,9 +44,14 @@ static void clock_start(struct worker_clock *k)
     k->wall_at_us = k->us0;
 }
 
+static uint64_t clock_us_of(const struct worker_clock *k, uint64_t cycles)
+{
+    return (uint64_t)(((unsigned __int128)cycles * k->scale) >> 32);
+}
+
 static uint64_t clock_now(const struct worker_clock *k)
 {
-    return k->us0 + (uint64_t)(((unsigned __int128)(rte_rdtsc() - k->tsc0) * k->scale) >> 32);
+    return k->us0 + clock_us_of(k, rte_rdtsc() - k->tsc0);
 }
 
 /* clock_gettime is a vDSO call, but still dearer than this. */
@@ -187,10 +192,10 @@ static unsigned one_loop(struct app_worker *w, struct worker_clock *k)
 static uint64_t nap_most(const struct app_worker *w, uint64_t now_us)
 {
     uint64_t idle = now_us - w->busy_us, waits = call_waits_us(w->call, now_us);
-    uint64_t us = (waits && waits < idle ? waits : idle) / 16;
+    uint64_t us = (waits && waits < idle ? waits : idle) / 8;
 
-    if (w->many)
-        return NAP_MANY_US;
+    if (w->much)
+        return NAP_MUCH_US;
     return us < NAP_LEAST_US ? NAP_LEAST_US : us < NAP_MOST_US ? us : NAP_MOST_US;
 }
 
@@ -252,21 +257,23 @@ static bool keep_on(struct app_worker *w, const struct worker_clock *k, uint64_t
     return !all_drained(w) && clock_now(k) < *stop_at;
 }
 
-static void look_at_rate(struct app_worker *w)
+/* How much of the last millisecond or more went into loops that had something to do. */
+static void look_at_share(struct app_worker *w, const struct worker_clock *k)
 {
-    uint64_t calls = counter_get(&call_counters(w->call)->requests);
+    uint64_t busy = counter_get(&call_counters(w->call)->cycles_busy);
 
-    if (w->now_us - w->rated_us < RATE_EVERY_US)
+    if (w->now_us - w->looked_us < SHARE_EVERY_US)
         return;
-    w->many = (calls - w->rated_calls) * RATE_EVERY_US >= RATE_MANY * (w->now_us - w->rated_us);
-    w->rated_calls = calls;
-    w->rated_us = w->now_us;
+    w->much =
+        clock_us_of(k, busy - w->looked_busy) * 100 >= SHARE_MUCH * (w->now_us - w->looked_us);
+    w->looked_busy = busy;
+    w->looked_us = w->now_us;
 }
 
 /* After a loop that found nothing to do. */
 static bool may_nap(const struct app_worker *w)
 {
-    return w->many || w->now_us - w->busy_us >= SPIN_US;
+    return w->much || w->now_us - w->busy_us >= SPIN_US;
 }
 
 int app_worker_main(void *arg)
@@ -282,7 +289,7 @@ int app_worker_main(void *arg)
     while (keep_on(w, &k, &stop_at)) {
         bool worked = measured_loop(w, &k);
 
-        look_at_rate(w);
+        look_at_share(w, &k);
         if (worked)
             w->busy_us = w->now_us;
         else if (adaptive && may_nap(w))
