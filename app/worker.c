@@ -19,7 +19,7 @@ enum {
     SHARE_EVERY_US = 1000,
     SHARE_MUCH = 25, /* percent of that time */
     SPIN_US = 100,
-    NAP_MUCH_US = 150,
+    NAP_MUCH_US = 250,
     NAP_LEAST_US = 20,     /* about what a nanosleep costs anyway */
     TIMER_SLACK_NS = 1000, /* the kernel's 50 us would make the shortest nap 70 us */
     NAP_MOST_US = 500,     /* bounds the delay of a first packet after silence */

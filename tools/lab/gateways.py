@@ -399,6 +399,13 @@ class Turnpike(Gateway):
     def prepare(self):
         self.lab.turnpike_files(self.path(), self.driver, self.durability)
 
+    def enter(self):
+        if self.driver == "af_packet":
+            self.lab.host_setup("--take in0 --take out0")
+
+    def leave(self):
+        self.lab.host_setup("--undo")
+
     def command(self):
         return [self.lab.program, "-c", self.path("turnpike.yaml")]
 

@@ -130,6 +130,11 @@ class Lab:
 
     # ------------------------------------------------------------------ the wires
 
+    def host_setup(self, *args):
+        """In the box's namespace, with a memory of its own."""
+        return self.sh(self.box, f"TURNPIKE_HOST_STATE={self.path('host-setup')} "
+                                 f"{os.path.join(ROOT, 'drivers-config', 'host-setup')} {' '.join(args)}")
+
     def namespaces(self):
         return (self.caller, self.box, self.vendor, *self.bad.values())
 
@@ -303,6 +308,8 @@ http {{
 
     def start_turnpike(self, wait=60):
         env = {**os.environ, **self.environment}
+        if self.driver == "af_packet":
+            self.host_setup("--take in0 --take out0")
         self.started += 1
         self.turnpike = self.spawn(self.box, *self.wrapper, self.program, "-c",
                                    self.path("turnpike.yaml"), log="turnpike.log", env=env)
