@@ -296,22 +296,22 @@ static enum tls_result on_key_update(struct tls_session *s, const uint8_t *p, si
     return no_memory(s);
 }
 
-/* Tickets go to OpenSSL; they may be cut over records, and several may stand in one. */
-static enum tls_result on_tickets(struct tls_session *s, const uint8_t *p, size_t n)
+/* How many bytes of p[0..n) are tickets, whole or cut over records; *alert if what follows them is
+ * neither the record's end nor a key update. */
+static size_t tickets_in(struct tls_session *s, const uint8_t *p, size_t n, bool *alert)
 {
     size_t at = 0;
 
-    if (s->server)
-        return refuse(s, SSL_AD_UNEXPECTED_MESSAGE, "a handshake message after the handshake");
-    s->tickets += (uint32_t)n;
-    if (s->tickets > HANDSHAKE_MOST)
-        return refuse(s, SSL_AD_UNEXPECTED_MESSAGE, "too many handshake messages");
     while (at < n) {
         size_t part;
 
         if (s->message_left == 0) {
-            if (n - at < 4 || p[at] != MSG_TICKET)
-                return refuse(s, SSL_AD_UNEXPECTED_MESSAGE, "an unexpected handshake message");
+            if (p[at] == MSG_KEY_UPDATE)
+                return at;
+            if (n - at < 4 || p[at] != MSG_TICKET) {
+                *alert = true;
+                return at;
+            }
             s->message_left =
                 4 + ((uint32_t)p[at + 1] << 16 | (uint32_t)p[at + 2] << 8 | p[at + 3]);
         }
@@ -319,18 +319,21 @@ static enum tls_result on_tickets(struct tls_session *s, const uint8_t *p, size_
         s->message_left -= (uint32_t)part;
         at += part;
     }
-    if (!tls_feed_openssl(s, p, n))
-        return refuse(s, SSL_AD_DECODE_ERROR, "a malformed session ticket");
-    return TLS_OK;
+    return at;
 }
 
+/* Tickets go to OpenSSL. */
 static enum tls_result on_handshake(struct tls_session *s, const uint8_t *p, size_t n)
 {
-    if (n == 0)
-        return refuse(s, SSL_AD_UNEXPECTED_MESSAGE, "an empty handshake message");
-    if (s->message_left == 0 && p[0] == MSG_KEY_UPDATE)
-        return on_key_update(s, p, n);
-    return on_tickets(s, p, n);
+    bool alert = n == 0 || (s->server && p[0] != MSG_KEY_UPDATE);
+    size_t tickets = alert ? 0 : tickets_in(s, p, n, &alert);
+
+    s->tickets += (uint32_t)tickets;
+    if (alert || s->tickets > HANDSHAKE_MOST)
+        return refuse(s, SSL_AD_UNEXPECTED_MESSAGE, "an unexpected handshake message");
+    if (tickets && !tls_feed_openssl(s, p, tickets))
+        return refuse(s, SSL_AD_DECODE_ERROR, "a malformed session ticket");
+    return tickets < n ? on_key_update(s, p + tickets, n - tickets) : TLS_OK;
 }
 
 /* Where the content ends and its type stands: behind the last byte that is not zero (5.2). */

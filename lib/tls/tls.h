@@ -1,6 +1,8 @@
 /* TLS over TCP connections: sessions towards callers with leaves minted from the organisation's CA,
  * sessions towards vendors with verification. OpenSSL over a BIO of our own that reads received
- * mbufs and writes send mbufs (tcp_read, tcp_write), one OSSL_LIB_CTX a worker.
+ * mbufs and writes send mbufs (tcp_read, tcp_write), one OSSL_LIB_CTX a worker. Once the handshake
+ * of a TLS 1.3 connection is complete, OpenSSL hands over: its records are made and read here
+ * (RFC 8446 5), with OpenSSL's ciphers.
  *
  * Everything but tls_shared_*: the worker that owns the `struct tls`. No function blocks. What
  * fails leaves nothing in OpenSSL's error queue. */
