@@ -59,19 +59,20 @@ static bool make_rings(struct audit *a, const struct audit_config *c)
     size_t bytes = c->rings * sizeof(*a->rings);
 
     a->rings = aligned_alloc(CACHE_LINE, bytes);
-    if (!a->rings)
+    if (!a->rings || !doorbell_open(&a->bell))
         return false;
     memset(a->rings, 0, bytes);
     for (; a->ring_count < c->rings; a->ring_count++) {
         if (!ring_init(&a->rings[a->ring_count], c->ring_bytes))
             return false;
-        a->rings[a->ring_count].asleep = &a->asleep;
+        a->rings[a->ring_count].bell = &a->bell;
     }
     return true;
 }
 
 static void audit_free(struct audit *a)
 {
+    doorbell_close(&a->bell);
     for (unsigned i = 0; i < a->ring_count; i++)
         ring_free(&a->rings[i]);
     free(a->rings);
@@ -91,6 +92,7 @@ static struct audit *audit_new(const struct audit_config *c)
     if (!a)
         return NULL;
     memset(a, 0, sizeof(*a));
+    a->bell.fd = -1;
     a->lock = -1;
     a->directory = strdup(c->directory);
     a->appliance = strdup(c->appliance);
@@ -208,7 +210,7 @@ void audit_stop(struct audit *a, uint64_t patience_ns)
         return;
     atomic_store(&a->give_up_at, deadline);
     atomic_store(&a->stop, true);
-    doorbell_ring(&a->asleep);
+    doorbell_ring(&a->bell);
     if (!join_writer(a, deadline)) {
         /* The thread hangs in the kernel with our memory in its hands: it stays as it is. */
         log_error("audit", "the disk does not answer; %llu events are lost",

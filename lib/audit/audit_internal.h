@@ -69,6 +69,12 @@ struct slot {
     uint32_t zero2;
 };
 
+/* Producers read it, and only the writer writes it: what wakes the writer is a system call. */
+struct doorbell {
+    _Alignas(CACHE_LINE) _Atomic bool asleep; /* the writer sleeps, or will */
+    int fd;                                   /* eventfd; -1: not open */
+};
+
 /* Positions count bytes since the start and are taken modulo the size for the place in memory. A
  * ticket is the position behind its event; `tail` is moved only when what is before it is on disk,
  * so it is both the freed space and the durable mark. */
@@ -84,7 +90,7 @@ struct audit_ring {
     _Atomic uint64_t lost_from, lost_to;
     uint64_t want, told;     /* the last ticket that somebody waits for; as the writer was told */
     _Atomic uint64_t wanted; /* what it was told */
-    _Atomic uint32_t *asleep;
+    struct doorbell *bell;   /* NULL: there is no writer */
 
     /* the writer thread's line */
     _Alignas(CACHE_LINE) _Atomic uint64_t tail; /* release; pairs with audit_durable */
@@ -285,18 +291,20 @@ struct audit {
     _Atomic uint64_t last_seq;
 
     _Alignas(CACHE_LINE) _Atomic bool stop;
-    _Atomic uint64_t give_up_at;                  /* monotonic */
-    _Atomic bool done;                            /* the thread's last act */
-    _Alignas(CACHE_LINE) _Atomic uint32_t asleep; /* futex: 1 while the writer sleeps, or will */
+    _Atomic uint64_t give_up_at; /* monotonic */
+    _Atomic bool done;           /* the thread's last act */
     pthread_t thread;
+    struct doorbell bell;
 };
 
 void *writer_main(void *audit);
 /* Until somebody waits for a record, the writer is to stop, or some milliseconds are over
  * (doorbell.c). */
 void doorbell_rest(struct audit *a);
-/* Wakes the writer if it sleeps. */
-void doorbell_ring(_Atomic uint32_t *asleep);
+bool doorbell_open(struct doorbell *d);
+void doorbell_close(struct doorbell *d);
+/* Wakes the writer if it sleeps. Any thread. */
+void doorbell_ring(const struct doorbell *d);
 /* Finds the last segment and the chain's head; makes the first segment in an empty directory. */
 int store_attach(struct audit *a, struct head *head, struct why *w);
 /* One transaction for all that waits. 1: committed, 0: nothing to do, -1: failed and said so. */

@@ -4,13 +4,11 @@
  * having one under way just when the next call wants its own. */
 #include "audit_internal.h"
 
-#include <linux/futex.h>
-#include <sys/syscall.h>
-#include <time.h>
+#include <poll.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
-#define LOOK_NS                                                                                    \
-    (5 * NS_IN_MS) /* the longest that a record which nobody waits for stays in memory */
+#define LOOK_MS 5 /* the longest that a record which nobody waits for stays in memory */
 
 /* Sleeping is told before the last look at the rings, a wish before the look at whether it sleeps;
  * all four in one order (seq_cst), so at least one side sees the other. */
@@ -23,22 +21,39 @@ static bool somebody_waits(const struct audit *a)
     return atomic_load(&a->stop);
 }
 
-void doorbell_rest(struct audit *a)
+bool doorbell_open(struct doorbell *d)
 {
-    const struct timespec most = {0, LOOK_NS};
-
-    atomic_store(&a->asleep, 1);
-    if (!somebody_waits(a))
-        syscall(SYS_futex, &a->asleep, FUTEX_WAIT_PRIVATE, 1, &most, NULL, 0);
-    atomic_store_explicit(&a->asleep, 0, memory_order_relaxed);
+    d->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    return d->fd >= 0;
 }
 
-void doorbell_ring(_Atomic uint32_t *asleep)
+void doorbell_close(struct doorbell *d)
 {
-    if (!atomic_load(asleep))
-        return;
-    atomic_store_explicit(asleep, 0, memory_order_relaxed); /* the others need not ring too */
-    syscall(SYS_futex, asleep, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    if (d->fd >= 0)
+        close(d->fd);
+    d->fd = -1;
+}
+
+void doorbell_rest(struct audit *a)
+{
+    struct pollfd bell = {.fd = a->bell.fd, .events = POLLIN};
+    uint64_t rung;
+
+    atomic_store(&a->bell.asleep, true);
+    if (!somebody_waits(a))
+        poll(&bell, 1, LOOK_MS);
+    atomic_store_explicit(&a->bell.asleep, false, memory_order_relaxed);
+    /* A ring while it was awake is kept, and makes it look once more than it would. */
+    if ((bell.revents & POLLIN) && read(a->bell.fd, &rung, sizeof(rung)) < 0)
+        return; /* the next rest finds it rung still */
+}
+
+void doorbell_ring(const struct doorbell *d)
+{
+    const uint64_t one = 1;
+
+    if (atomic_load(&d->asleep) && write(d->fd, &one, sizeof(one)) < 0)
+        return; /* it is rung to the brim */
 }
 
 void audit_want(struct audit_ring *r, uint64_t ticket)
@@ -64,5 +79,5 @@ void audit_nudge(struct audit_ring *r)
         return;
     r->told = r->want;
     atomic_store(&r->wanted, r->told);
-    doorbell_ring(r->asleep);
+    doorbell_ring(r->bell);
 }

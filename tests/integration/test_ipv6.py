@@ -23,8 +23,10 @@ def net(lab, name):
 
 def vendors_saw6(lab):
     """TCP packets over IPv6 that have come to any vendor's port 443."""
-    rows = lab.sh(lab.vendor, "ip6tables -nvxL INPUT").stdout.splitlines()
-    return sum(int(r.split()[0]) for r in rows if "dpt:443" in r)
+    def count():
+        rows = lab.sh(lab.vendor, "ip6tables -nvxL INPUT").stdout.splitlines()
+        return sum(int(r.split()[0]) for r in rows if "dpt:443" in r)
+    return lab.quiet(count)
 
 
 # ---------------------------------------------------------------------------------- calls

@@ -299,10 +299,22 @@ http {{
         except FileNotFoundError:
             return []
 
+    def quiet(self, count):
+        """What count() says once it has said the same for a while: an ACK of the call before may still come."""
+        said, since = count(), time.time()
+        while time.time() - since < 0.2:
+            time.sleep(0.05)
+            now = count()
+            if now != said:
+                said, since = now, time.time()
+        return said
+
     def vendor_packets(self):
         """TCP packets that have come to any vendor's port 443."""
-        rows = self.sh(self.vendor, "iptables -nvxL INPUT; ip6tables -nvxL INPUT").stdout.splitlines()
-        return sum(int(r.split()[0]) for r in rows if "dpt:443" in r)
+        def count():
+            rows = self.sh(self.vendor, "iptables -nvxL INPUT; ip6tables -nvxL INPUT").stdout.splitlines()
+            return sum(int(r.split()[0]) for r in rows if "dpt:443" in r)
+        return self.quiet(count)
 
     # ---------------------------------------------------------------- the appliance
 
@@ -394,7 +406,8 @@ http {{
         return json.loads(self.ctl(*args, "--json").stdout)
 
     def audit(self, *args):
-        """Records that match, oldest first."""
+        """Records that match, oldest first; those that no call waits for are on disk a little later."""
+        time.sleep(0.25)
         done = self.tool("audit", "export", "--directory", self.path("audit", "store"), *args)
         return [json.loads(line) for line in done.stdout.splitlines() if line]
 

@@ -145,7 +145,7 @@ static inline uint64_t put_event(struct audit_ring *r, enum audit_kind kind, uin
     if (size > 16)
         audit_text(&e, AUDIT_F_BODY, span_of(filler, size - 16));
     ticket = audit_end(&e);
-    if (ticket && r->asleep) { /* it has a writer */
+    if (ticket && r->bell) { /* it has a writer */
         audit_want(r, ticket);
         audit_nudge(r);
     }
