@@ -77,6 +77,15 @@ static void stream_all(struct rig *r, enum match_syntax syntax, char *buf, size_
     match_stream_close(s);
 }
 
+static bool same_found(const struct match_found *a, const struct match_found *b)
+{
+    bool same = a->which == b->which && a->secrets == b->secrets;
+
+    for (unsigned i = 0; same && i < MATCH_DETECTORS_MAX; i++)
+        same = match_found_count(a, i) == match_found_count(b, i);
+    return same;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct rig rig[6];
