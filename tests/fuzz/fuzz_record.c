@@ -123,7 +123,8 @@ static void put_record(struct sent *t, struct tls_session *s, struct tls_way *pe
         t->dead |= n >= TLS_HEADER && text[0] != TLS_TYPE_DATA;
         break;
     default:
-        put_sealed(t, peer, what >> 3, text, n, what & 128);
+        /* Type 0 would be padding (RFC 8446 5.4): what stands before it is the type then. */
+        put_sealed(t, peer, what >> 3 & 31 ? what >> 3 & 31 : 99, text, n, what & 128);
         t->over = true;
     }
 }
