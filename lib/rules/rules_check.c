@@ -22,8 +22,6 @@ static bool fits(enum rules_type t, enum rules_type want)
     return t == want || t == TYPE_DYN;
 }
 
-static void visit(struct checker *c, struct rules_ast *n);
-
 /* --------------------------------------------------------------- functions */
 
 static void need_string(struct checker *c, const struct rules_ast *n, const char *what)
@@ -48,7 +46,7 @@ static void check_has(struct checker *c, struct rules_ast *n)
 
 static void check_size(struct checker *c, struct rules_ast *n, struct rules_ast *of)
 {
-    visit(c, of);
+    rules_visit(c, of);
     n->kind = AST_SIZE;
     n->a = of;
     n->type = TYPE_NUMBER;
@@ -84,10 +82,10 @@ static bool one_of(struct span s, const char *const *names)
 static bool is_later(struct span name)
 {
     static const char *const later[] = {
-        "found",  "spent",      "calls",        "matches",  "all",        "exists", "map",
-        "filter", "exists_one", "duration",     "int",      "uint",       "double", "string",
-        "bool",   "bytes",      "type",         "getHours", "getMinutes", "dyn",    "getMonth",
-        "getDay", "lowerAscii", "getDayOfWeek", NULL};
+        "found",      "matches",  "all",        "exists",       "map",        "filter",
+        "exists_one", "duration", "int",        "uint",         "double",     "string",
+        "bool",       "bytes",    "type",       "getHours",     "getMinutes", "dyn",
+        "getMonth",   "getDay",   "lowerAscii", "getDayOfWeek", NULL};
     return one_of(name, later);
 }
 
@@ -103,6 +101,8 @@ static void check_call(struct checker *c, struct rules_ast *n)
         check_size(c, n, n->args[0]);
     else if (word_is(n->text, "timestamp"))
         check_timestamp(c, n);
+    else if (word_is(n->text, "spent") || word_is(n->text, "calls"))
+        rules_check_window(c, n);
     else if (is_later(n->text))
         complain(c, n->at, "%.*s() is not available in this version", SPAN_ARG(n->text));
     else
@@ -123,7 +123,7 @@ static void check_method(struct checker *c, struct rules_ast *n)
     for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
         if (!word_is(n->text, tests[i].name))
             continue;
-        visit(c, n->a);
+        rules_visit(c, n->a);
         n->kind = tests[i].kind;
         n->type = TYPE_BOOL;
         if (n->nargs != 1) {
@@ -131,7 +131,7 @@ static void check_method(struct checker *c, struct rules_ast *n)
             return;
         }
         n->b = n->args[0];
-        visit(c, n->b);
+        rules_visit(c, n->b);
         need_string(c, n->a, "this test");
         need_string(c, n->b, "this test");
         return;
@@ -175,7 +175,7 @@ static void check_logic(struct checker *c, struct rules_ast *n)
 
     n->type = TYPE_BOOL;
     for (unsigned i = 0; i < 2 && side[i]; i++) {
-        visit(c, side[i]);
+        rules_visit(c, side[i]);
         if (!fits(side[i]->type, TYPE_BOOL))
             complain(c, side[i]->at, "%s needs true or false, not %s", op,
                      rules_type_name(side[i]->type));
@@ -187,8 +187,8 @@ static void check_cmp(struct checker *c, struct rules_ast *n)
     enum rules_type a, b;
     bool equality = n->cmp == CMP_EQ || n->cmp == CMP_NE;
 
-    visit(c, n->a);
-    visit(c, n->b);
+    rules_visit(c, n->a);
+    rules_visit(c, n->b);
     n->type = TYPE_BOOL;
     a = n->a->type;
     b = n->b->type;
@@ -207,8 +207,8 @@ static void check_cmp(struct checker *c, struct rules_ast *n)
 
 static void check_in(struct checker *c, struct rules_ast *n)
 {
-    visit(c, n->a);
-    visit(c, n->b);
+    rules_visit(c, n->a);
+    rules_visit(c, n->b);
     n->type = TYPE_BOOL;
     if (!fits(n->b->type, TYPE_LIST))
         complain(c, n->b->at, "`in` needs a list on its right, not %s",
@@ -223,8 +223,8 @@ static void check_in(struct checker *c, struct rules_ast *n)
 
 static void check_add(struct checker *c, struct rules_ast *n)
 {
-    visit(c, n->a);
-    visit(c, n->b);
+    rules_visit(c, n->a);
+    rules_visit(c, n->b);
     n->type = TYPE_STRING;
     if (n->a->type == TYPE_NUMBER || n->b->type == TYPE_NUMBER) {
         complain(c, n->at, "arithmetic is not available in this version; + joins strings");
@@ -234,7 +234,7 @@ static void check_add(struct checker *c, struct rules_ast *n)
     need_string(c, n->b, "+");
 }
 
-static void visit(struct checker *c, struct rules_ast *n)
+void rules_visit(struct checker *c, struct rules_ast *n)
 {
     switch (n->kind) {
     case AST_NAME:
@@ -276,6 +276,6 @@ bool rules_check(const struct rules_source_text *src, enum rules_scope scope, st
     struct checker c = {.src = src, .scope = scope, .mem = mem, .paths = paths};
 
     c.probe = body_paths_new(mem);
-    visit(&c, ast);
+    rules_visit(&c, ast);
     return !c.bad;
 }

@@ -10,6 +10,7 @@ struct checker {
     struct arena *mem;
     struct rules_paths *paths;
     struct body_paths *probe; /* to ask the body library whether a text is a path */
+    bool window;              /* within a window's keys */
     bool bad;
 };
 
@@ -23,6 +24,12 @@ static inline bool word_is(struct span s, const char *word)
 {
     return span_eq(s, span_cstr(word));
 }
+
+void rules_visit(struct checker *c, struct rules_ast *n);
+/* The slot of a path, taken into the paths of the expression. */
+unsigned rules_slot_for(struct checker *c, enum rules_doc doc, struct span path);
+/* spent(...) or calls(...) becomes a WINDOW, or there is a complaint. */
+void rules_check_window(struct checker *c, struct rules_ast *n);
 
 /* NAME, FIELD or INDEX becomes a REF, or there is a complaint. */
 void rules_resolve(struct checker *c, struct rules_ast *n);

@@ -8,6 +8,7 @@ struct emitter {
     struct rules_instr *code;
     struct rules_value *constants;
     unsigned ncode, nconstants, depth, deepest;
+    struct rules_list windows; /* struct rules_ast_window */
 };
 
 static unsigned put(struct emitter *e, enum rules_op op, unsigned x, unsigned arg, int effect)
@@ -66,6 +67,16 @@ static void emit_logic(struct emitter *e, const struct rules_ast *n)
     e->code[jump].arg = (uint16_t)e->ncode;
 }
 
+/* The same window twice is one. */
+static unsigned window_index(struct emitter *e, const struct rules_ast_window *w)
+{
+    for (size_t i = 0; i < e->windows.n; i++)
+        if (span_eq(((const struct rules_ast_window *)e->windows.at[i])->text, w->text))
+            return (unsigned)i;
+    rules_list_add(&e->windows, e->mem, (void *)(uintptr_t)w);
+    return (unsigned)e->windows.n - 1;
+}
+
 static void emit_two(struct emitter *e, const struct rules_ast *n, enum rules_op op)
 {
     emit(e, n->a);
@@ -94,6 +105,9 @@ static void emit(struct emitter *e, const struct rules_ast *n)
     case AST_AND:
     case AST_OR:
         emit_logic(e, n);
+        break;
+    case AST_WINDOW:
+        put(e, OP_WINDOW, 0, window_index(e, n->window), 1);
         break;
     case AST_NOT:
         emit_one(e, n, OP_NOT);
@@ -134,8 +148,11 @@ static struct rules_paths keep_paths(struct arena *mem, const struct rules_paths
     return p;
 }
 
-struct rules_expr *rules_emit(const struct rules_source_text *src, struct arena *mem,
-                              const struct rules_ast *ast, const struct rules_paths *paths)
+static bool emit_windows(struct emitter *e, struct rules_expr *x);
+
+/* A program over paths that are kept already. NULL after a complaint. */
+static struct rules_expr *program(const struct rules_source_text *src, struct arena *mem,
+                                  const struct rules_ast *ast, const struct rules_paths *kept)
 {
     struct emitter e = {.src = src, .mem = mem};
     struct rules_expr *x;
@@ -152,9 +169,45 @@ struct rules_expr *rules_emit(const struct rules_source_text *src, struct arena 
     x->code = e.code;
     x->ncode = e.ncode;
     x->constants = e.constants;
-    x->paths = keep_paths(mem, paths);
+    x->paths = *kept;
     x->type = ast->type;
-    return x;
+    return emit_windows(&e, x) ? x : NULL;
+}
+
+/* Windows do not stand in each other's keys: this goes one level deep. */
+static bool emit_windows(struct emitter *e, struct rules_expr *x)
+{
+    struct rules_window_use *use =
+        arena_array(e->mem, struct rules_window_use, e->windows.n ? e->windows.n : 1);
+
+    for (size_t i = 0; i < e->windows.n; i++) {
+        const struct rules_ast_window *w = e->windows.at[i];
+        const struct rules_expr **key =
+            arena_array(e->mem, const struct rules_expr *, w->nkeys ? w->nkeys : 1);
+
+        for (unsigned k = 0; k < w->nkeys; k++) {
+            key[k] = program(e->src, e->mem, w->key[k], &x->paths);
+            if (!key[k])
+                return false;
+        }
+        use[i] = (struct rules_window_use){.kind = w->kind,
+                                           .amount = w->amount,
+                                           .length_ns = w->length_ns,
+                                           .key = key,
+                                           .nkeys = w->nkeys,
+                                           .text = arena_span(e->mem, w->text)};
+    }
+    x->windows = use;
+    x->nwindows = (unsigned)e->windows.n;
+    return true;
+}
+
+struct rules_expr *rules_emit(const struct rules_source_text *src, struct arena *mem,
+                              const struct rules_ast *ast, const struct rules_paths *paths)
+{
+    struct rules_paths kept = keep_paths(mem, paths);
+
+    return program(src, mem, ast, &kept);
 }
 
 static bool gives(const struct rules_source_text *src, const struct rules_ast *ast,

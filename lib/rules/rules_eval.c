@@ -173,6 +173,9 @@ struct rules_value rules_eval(const struct rules_expr *e, struct rules_run *r)
             if (settled(&end[-1], i->op == OP_JUMP_TRUE))
                 pc = i->arg - 1u;
             break;
+        case OP_WINDOW:
+            *end++ = r->window ? r->window[i->arg] : VALUE_OF(VALUE_UNKNOWN);
+            break;
         case OP_HAS:
             put_truth(&end[-1], has(&end[-1]));
             break;

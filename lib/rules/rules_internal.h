@@ -6,7 +6,8 @@
  *   rules_index.c        templates -> one automaton a method; the lookup
  *   rules_rules.c        `rules`                 rules_plan.c       candidates a function
  *   rules_masks.c        `detectors`, `masks`    rules_issuers.c    `issuers`, `sources`
- *   rules_lex.c rules_parse.c rules_names.c rules_check.c rules_emit.c   `when` -> a flat program
+ *   rules_lex.c rules_parse.c rules_names.c rules_check.c rules_check_window.c rules_emit.c
+ *                        `when` -> a flat program
  *   rules_value.c rules_json.c rules_eval.c                         running one
  *   rules_decide.c       the decision            rules_expr.c       expressions over claims
  *   rules_read.c rules_time.c rules_map.c        keys, dates, tables */
@@ -146,6 +147,10 @@ enum rules_ref {
     REF_NOW,
 };
 
+/* Windows count over many calls: what calls to the same keys said together, or how many there were,
+ * in a stretch of time that ends now. */
+enum rules_window_kind { WINDOW_SPENT, WINDOW_CALLS };
+
 enum rules_ast_kind {
     AST_LITERAL, /* value */
     AST_LIST,    /* args: literals */
@@ -167,11 +172,13 @@ enum rules_ast_kind {
     AST_STARTS,
     AST_ENDS,
     AST_CONTAINS,
+    AST_WINDOW, /* window */
 };
 
 struct rules_ast {
     enum rules_ast_kind kind;
-    unsigned at; /* byte in the expression, for complaints */
+    unsigned at;       /* byte in the expression, for complaints */
+    unsigned from, to; /* where all of it stands; parentheses around it are not in it */
     enum rules_type type, elem;
     struct rules_ast *a, *b;
     struct rules_ast **args;
@@ -182,6 +189,16 @@ struct rules_ast {
     enum rules_ref ref;
     enum rules_doc doc;
     unsigned slot;
+    const struct rules_ast_window *window;
+};
+
+struct rules_ast_window {
+    enum rules_window_kind kind;
+    unsigned amount; /* SPENT: slot in DOC_BODY */
+    uint64_t length_ns;
+    struct rules_ast **key;
+    unsigned nkeys;
+    struct span text;
 };
 
 /* Where an expression stands, and where complaints go. */
@@ -201,7 +218,7 @@ enum rules_token_kind { TOKEN_END, TOKEN_NAME, TOKEN_NUMBER, TOKEN_STRING, TOKEN
 struct rules_token {
     enum rules_token_kind kind;
     char punct;
-    unsigned at;
+    unsigned at, to;
     struct span text; /* a string's is unescaped */
 };
 
@@ -249,11 +266,27 @@ enum rules_op {
     OP_STARTS,
     OP_ENDS,
     OP_CONTAINS,
+    OP_WINDOW, /* arg: index in the run's window[] */
 };
 
 struct rules_instr {
     uint8_t op, x;
     uint16_t arg;
+};
+
+#define RULES_WINDOW_KEYS_MAX   8
+#define RULES_WINDOW_LENGTH_MAX (31 * 86400 * RULES_SECOND)
+
+/* One use of a window in a condition. Its keys are programs of their own over the paths of the
+ * condition, so that the same slots serve. */
+struct rules_window_use {
+    enum rules_window_kind kind;
+    unsigned amount; /* SPENT: the condition's slot in DOC_BODY */
+    uint64_t length_ns;
+    const struct rules_expr *const *key;
+    unsigned nkeys;
+    struct span text; /* spent("body.amount","86400s",caller.id): says what it counts, whatever
+                         spaces and unit it was written with */
 };
 
 /* Jumps lead forward only: a program of n instructions takes at most n steps. */
@@ -264,6 +297,8 @@ struct rules_expr {
     struct rules_paths paths;
     struct body_paths *claims; /* issuers' expressions: their own compiled paths */
     const uint16_t *slots;
+    const struct rules_window_use *windows; /* each once, in the order in which they stand */
+    unsigned nwindows;
     enum rules_type type;
 };
 
@@ -282,6 +317,7 @@ struct rules_run {
     const struct body_values *doc;    /* by enum rules_doc */
     const uint16_t *slots[DOC_COUNT]; /* expression's slot -> index into doc[].v */
     bool form[DOC_COUNT];             /* the document is a form */
+    const struct rules_value *window; /* by index in the expression's windows[]; NULL: unknown */
     struct rules_text text;
     struct rules_value stack[RULES_STACK];
 };
@@ -472,6 +508,11 @@ struct place rules_keep_place(struct rules_set *s, struct place p);
 struct place rules_key_place(const struct yaml_node *n, const char *key);
 /* A key that this version knows of and refuses. */
 void rules_refuse(struct rules_loader *l, const struct yaml_node *n, const char *why);
+
+/* A duration as CEL and Go write it: "1h30m", "-1.5s", "250ms", "0"; with `days` also "7d". What is
+ * finer than a nanosecond is cut. *ns is 0 .. 999,999,999, also for a negative one. False: it is
+ * none, or beyond CEL's range of 315,576,000,000 seconds. */
+bool rules_duration_parse(struct span text, bool days, int64_t *seconds, uint32_t *ns);
 
 /* "2027-01-31" (to the end of that day, UTC) or an RFC 3339 time. */
 bool rules_time_parse(struct span text, bool date_only_ok, uint64_t *ns);

@@ -222,7 +222,7 @@ static struct rules_token lex_punct(struct rules_lexer *l)
     return t;
 }
 
-struct rules_token rules_lex(struct rules_lexer *l)
+static struct rules_token next_token(struct rules_lexer *l)
 {
     struct rules_token t = {.kind = TOKEN_END};
     size_t at;
@@ -250,5 +250,13 @@ struct rules_token rules_lex(struct rules_lexer *l)
         l->pos++;
     t.kind = TOKEN_NAME;
     t.text = arena_span(l->mem, span_of(l->src->text.p + at, l->pos - at));
+    return t;
+}
+
+struct rules_token rules_lex(struct rules_lexer *l)
+{
+    struct rules_token t = next_token(l);
+
+    t.to = (unsigned)l->pos;
     return t;
 }

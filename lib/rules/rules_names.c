@@ -88,7 +88,7 @@ static struct span path_text(struct checker *c, const struct chain *ch, unsigned
     return outbuf_span(&o);
 }
 
-static unsigned slot_for(struct checker *c, enum rules_doc doc, struct span path)
+unsigned rules_slot_for(struct checker *c, enum rules_doc doc, struct span path)
 {
     struct rules_paths *p = c->paths;
     unsigned n = p->n[doc], room;
@@ -133,7 +133,7 @@ static void to_doc(struct checker *c, struct rules_ast *n, const struct chain *c
     to_ref(n, ch, REF_DOC, TYPE_DYN);
     n->doc = doc;
     n->text = path;
-    n->slot = slot_for(c, doc, path);
+    n->slot = rules_slot_for(c, doc, path);
 }
 
 static void note_param(struct checker *c, struct span name, unsigned at)
@@ -250,8 +250,11 @@ static void unknown_name(struct checker *c, const struct chain *ch)
 {
     if (word_is(ch->root, "claims") && c->scope == SCOPE_CALL)
         complain(c, ch->at, "there is no name `claims` here; write caller.claims");
-    else if (word_is(ch->root, "found") || word_is(ch->root, "spent") || word_is(ch->root, "calls"))
+    else if (word_is(ch->root, "found"))
         complain(c, ch->at, "`%.*s` is not available in this version", SPAN_ARG(ch->root));
+    else if (word_is(ch->root, "spent") || word_is(ch->root, "calls"))
+        complain(c, ch->at, "`%.*s` is a function: spent(\"body.amount\", \"24h\", caller.id)",
+                 SPAN_ARG(ch->root));
     else
         complain(c, ch->at, "there is no name `%.*s`; there are %s", SPAN_ARG(ch->root),
                  c->scope == SCOPE_CLAIMS

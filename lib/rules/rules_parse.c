@@ -8,6 +8,7 @@ struct parser {
     struct rules_token t; /* the next token, not yet taken */
     struct arena *mem;
     unsigned depth, nodes;
+    unsigned end; /* of the token taken last */
 };
 
 enum { BIND_OR = 1, BIND_AND = 2, BIND_RELATION = 4, BIND_ADD = 5, BIND_UNARY = 7 };
@@ -24,6 +25,7 @@ static void *fail(struct parser *p, unsigned at, const char *why)
 
 static void advance(struct parser *p)
 {
+    p->end = p->t.to;
     p->t = rules_lex(&p->lex);
 }
 
@@ -168,7 +170,7 @@ static struct rules_ast *parentheses(struct parser *p)
     return n && expect(p, ')', "a `)` is missing here") ? n : NULL;
 }
 
-static struct rules_ast *primary(struct parser *p)
+static struct rules_ast *value(struct parser *p)
 {
     struct rules_value null = {.kind = VALUE_NULL, .literal = true};
 
@@ -195,6 +197,25 @@ static struct rules_ast *primary(struct parser *p)
     return fail(p, p->t.at,
                 p->t.kind == TOKEN_END ? "the expression ends too early"
                                        : "a value is missing here");
+}
+
+/* Where a node stands is known when all of it has been taken. */
+static struct rules_ast *ranged(const struct parser *p, struct rules_ast *n, unsigned from)
+{
+    if (n) {
+        n->from = from;
+        n->to = p->end;
+    }
+    return n;
+}
+
+static struct rules_ast *primary(struct parser *p)
+{
+    unsigned from = p->t.at;
+    bool inside = is_punct(p, '(');
+    struct rules_ast *n = value(p);
+
+    return inside ? n : ranged(p, n, from);
 }
 
 /* a.name, a.name(args) */
@@ -235,13 +256,13 @@ static struct rules_ast *indexing(struct parser *p, struct rules_ast *a)
 
 static struct rules_ast *postfix(struct parser *p)
 {
+    unsigned links = 0, from = p->t.at;
     struct rules_ast *a = primary(p);
-    unsigned links = 0;
 
     while (a && (is_punct(p, '.') || is_punct(p, '['))) {
         if (++links > RULES_DEPTH_MAX)
             return fail(p, p->t.at, "this path is too deep");
-        a = is_punct(p, '.') ? selection(p, a) : indexing(p, a);
+        a = ranged(p, is_punct(p, '.') ? selection(p, a) : indexing(p, a), from);
     }
     return a;
 }
@@ -287,6 +308,7 @@ static bool next_operator(struct parser *p, struct operator* op)
 
 static struct rules_ast *operations(struct parser *p, int least)
 {
+    unsigned from = p->t.at;
     struct rules_ast *a = postfix(p), *n;
     struct operator op;
 
@@ -298,7 +320,7 @@ static struct rules_ast *operations(struct parser *p, int least)
         n->cmp = op.cmp;
         n->a = a;
         n->b = expression(p, op.bind);
-        a = n->b ? n : NULL;
+        a = n->b ? ranged(p, n, from) : NULL;
     }
     return p->t.kind == TOKEN_BAD ? NULL : a;
 }

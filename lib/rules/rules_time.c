@@ -98,3 +98,87 @@ bool rules_time_parse(struct span text, bool date_only_ok, uint64_t *ns)
     *ns = (uint64_t)all * NS_IN_S + part;
     return true;
 }
+
+/* --------------------------------------------------------------- durations */
+
+#define DURATION_MAX 315576000000 /* seconds */
+
+static const struct unit {
+    const char *name;
+    uint64_t ns;
+} units[] = {{"ns", 1},
+             {"us", 1000},
+             {"\xc2\xb5s", 1000}, /* the micro sign, and the Greek letter */
+             {"\xce\xbcs", 1000},
+             {"ms", 1000000},
+             {"s", NS_IN_S},
+             {"m", 60 * NS_IN_S},
+             {"h", 3600 * NS_IN_S},
+             {"d", 86400 * NS_IN_S}};
+
+/* Digits on both sides of a point, one at least. The fraction counts in 10^-18. */
+static bool amount(struct span *s, uint64_t *whole, uint64_t *part)
+{
+    uint64_t unit = NS_IN_S * NS_IN_S;
+    size_t before = s->n, points;
+
+    *whole = *part = 0;
+    for (; s->n && s->p[0] >= '0' && s->p[0] <= '9'; *s = span_from(*s, 1)) {
+        if (*whole > UINT64_MAX / 20)
+            return false;
+        *whole = *whole * 10 + (uint64_t)(s->p[0] - '0');
+    }
+    points = skip(s, '.');
+    for (; points && s->n && s->p[0] >= '0' && s->p[0] <= '9'; *s = span_from(*s, 1)) {
+        unit /= 10;
+        *part += (uint64_t)(s->p[0] - '0') * unit;
+    }
+    return before - s->n > points;
+}
+
+static const struct unit *unit_of(struct span *s, bool days)
+{
+    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]) - !days; i++) {
+        struct span name = span_cstr(units[i].name);
+
+        if (!span_starts(*s, name))
+            continue;
+        *s = span_from(*s, name.n);
+        return &units[i];
+    }
+    return NULL;
+}
+
+bool rules_duration_parse(struct span text, bool days, int64_t *seconds, uint32_t *ns)
+{
+    bool negative = text.n && text.p[0] == '-';
+    __int128 all = 0, most = (__int128)DURATION_MAX * (int64_t)NS_IN_S;
+    uint64_t whole, part;
+
+    if (negative || (text.n && text.p[0] == '+'))
+        text = span_from(text, 1);
+    *seconds = 0;
+    *ns = 0;
+    if (span_eq(text, SPAN_LIT("0")))
+        return true;
+    if (text.n == 0)
+        return false;
+    while (text.n) {
+        const struct unit *u = amount(&text, &whole, &part) ? unit_of(&text, days) : NULL;
+
+        if (!u)
+            return false;
+        all += (__int128)whole * u->ns + (__int128)part * u->ns / (NS_IN_S * NS_IN_S);
+        if (all > most)
+            return false;
+    }
+    all = negative ? -all : all;
+    *seconds = (int64_t)(all / (int64_t)NS_IN_S);
+    all -= (__int128)*seconds * (int64_t)NS_IN_S;
+    if (all < 0) {
+        (*seconds)--;
+        all += (int64_t)NS_IN_S;
+    }
+    *ns = (uint32_t)all;
+    return true;
+}

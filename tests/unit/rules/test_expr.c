@@ -540,7 +540,26 @@ static void refused_where_it_stands(void **state)
         {"-body.a == 2", 1, "arithmetic is not available"},
         {"true ? true : false", 6, "`? :` is not available"},
         {"found('pci.card')", 1, "found() is not available"},
-        {"spent('a', '1h', caller.id) > 5", 1, "spent() is not available"},
+        {"spent('a', '1h', caller.id) > 5", 7, "adds up a number of the body"},
+        {"spent(body.amount, '1h') > 5", 7, "adds up a number of the body"},
+        {"spent('body.', '1h') > 5", 7, "no path that a body could have"},
+        {"spent('body.a..b', '1h') > 5", 7, "no path that a body could have"},
+        {"spent('body.a') > 5", 1, "write spent("},
+        {"calls() > 5", 1, "write calls("},
+        {"calls('1h',1,2,3,4,5,6,7,8,9) > 5", 1, "up to 8 keys"},
+        {"calls('32d') > 5", 7, "whole seconds from"},
+        {"calls('0s') > 5", 7, "whole seconds from"},
+        {"calls('1.5s') > 5", 7, "whole seconds from"},
+        {"calls('-1h') > 5", 7, "whole seconds from"},
+        {"calls('1x') > 5", 7, "whole seconds from"},
+        {"calls(5) > 5", 7, "whole seconds from"},
+        {"calls(function) > 5", 7, "whole seconds from"},
+        {"calls('1h', true) > 5", 13, "a string or a number, not true or false"},
+        {"calls('1h', caller.groups) > 5", 13, "a string or a number, not a list"},
+        {"calls('1h', calls('1h')) > 5", 13, "cannot hold another"},
+        {"calls('1h') == 'x'", 13, "a number is compared with a string"},
+        {"calls('1h')", 1, "must give true or false"},
+        {"spent > 5", 1, "is a function"},
         {"body.a.matches('x')", 8, ".matches() is not available"},
         {"body.a.all(x, x > 1)", 8, ".all() is not available"},
         {"body.a.exists(x, x > 1)", 8, ".exists() is not available"},
@@ -617,6 +636,61 @@ static void refused_where_it_stands(void **state)
     assert_int_equal(wrong, 0);
 }
 
+static void text_of(struct bench *b, const struct rules_expr *e, const char *want)
+{
+    struct rules_value v = rules_eval(e, &b->run);
+
+    assert_true(v.kind == VALUE_STRING || v.kind == VALUE_NUMBER);
+    assert_int_equal(v.text.n, strlen(want));
+    assert_memory_equal(v.text.p, want, v.text.n);
+}
+
+static void windows_say_what_they_count(void **state)
+{
+    static const char text[] =
+        "spent ( 'body.card[\"a b\"]', '1d' , caller . id, (body.currency) + 'x' )>5 && "
+        "calls(\"90m\") < 10 || calls('1h30m') > 20";
+    struct bench *b = calloc(1, sizeof(*b));
+    struct test_call t;
+    struct diags d;
+    struct rules_source_text src = {span_cstr(text), NULL, "expr", &d};
+    struct rules_value window[2] = {VALUE_OF(VALUE_NUMBER), VALUE_OF(VALUE_NUMBER)};
+    struct rules_expr *e;
+
+    (void)state;
+    call_json(&t);
+    diags_init(&d);
+    e = rules_compile(&src, SCOPE_CALL, TYPE_BOOL, &b->mem);
+    assert_non_null(e);
+    assert_int_equal(e->nwindows, 2); /* the two of calls() are one */
+    assert_int_equal(e->windows[0].kind, WINDOW_SPENT);
+    assert_string_equal(
+        e->windows[0].text.p,
+        "spent(\"body.card[\\\"a b\\\"]\",\"86400s\",caller.id,(body.currency)+\"x\")");
+    assert_true(e->windows[0].length_ns == 86400 * RULES_SECOND);
+    assert_true(span_eq(e->paths.path[DOC_BODY][e->windows[0].amount], SPAN_LIT("card[\"a b\"]")));
+    assert_int_equal(e->windows[0].nkeys, 2);
+    assert_int_equal(e->windows[1].kind, WINDOW_CALLS);
+    assert_string_equal(e->windows[1].text.p, "calls(\"5400s\")");
+    assert_int_equal(e->windows[1].nkeys, 0);
+    prepare(b, e, &t.call);
+    text_of(b, e->windows[0].key[0], "alice");
+    text_of(b, e->windows[0].key[1], "usdx");
+    /* Nobody counted. */
+    assert_int_equal(rules_eval(e, &b->run).kind, VALUE_UNKNOWN);
+    b->run.window = window;
+    window[0].text = SPAN_LIT("5.01");
+    window[1].text = SPAN_LIT("9");
+    assert_true(rules_eval(e, &b->run).boolean);
+    window[1].text = SPAN_LIT("10");
+    assert_false(rules_eval(e, &b->run).boolean);
+    window[1].text = SPAN_LIT("21");
+    assert_true(rules_eval(e, &b->run).boolean);
+    diags_free(&d);
+    arena_free(&b->mem);
+    free(b);
+}
+
 static char *repeat(const char *before, const char *what, unsigned n, const char *after)
 {
     char *s = malloc(strlen(before) + strlen(what) * n + strlen(after) + 1), *at;
@@ -665,6 +739,7 @@ int main(void)
         cmocka_unit_test(a_caller_without_identity_is_unknown_not_empty),
         cmocka_unit_test(text_that_does_not_fit_is_unknown),
         cmocka_unit_test(refused_where_it_stands),
+        cmocka_unit_test(windows_say_what_they_count),
         cmocka_unit_test(bounds_hold),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
