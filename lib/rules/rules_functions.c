@@ -19,12 +19,10 @@ static int upper_hex(char c)
 
 /* Paths are looked up in their normal form (RFC 3986 6.2.2): escapes in upper case, and none for
  * characters that need none. A template in another form would never match: say so. */
-static const char *segment_fault(struct span s)
+static const char *text_fault(struct span s)
 {
     int high, low;
 
-    if (span_eq(s, SPAN_LIT(".")) || span_eq(s, SPAN_LIT("..")))
-        return "has a segment `.` or `..`, which no path has once it is normalised";
     for (size_t i = 0; i < s.n; i++) {
         char c = s.p[i];
 
@@ -36,8 +34,10 @@ static const char *segment_fault(struct span s)
             if (is_unreserved(high * 16 + low))
                 return "escapes a character that needs no escape";
             i += 2;
-        } else if (c == '{' || c == '}' || c == '*') {
-            return "has a parameter or `*` that is only part of a segment; both take a whole one";
+        } else if (c == '*') {
+            return "has a `*` that is only part of a segment; it takes a whole one";
+        } else if (c == '{' || c == '}') {
+            return "has a segment with more than one parameter, or a brace without its other";
         } else if (!is_unreserved(c) && !(c > 0 && strchr("!$&'()+,;=:@", c))) {
             return "has a character that must be percent-encoded in a path";
         }
@@ -59,7 +59,8 @@ static const char *add_param(struct rules_loader *l, struct rules_route *r, stru
     return NULL;
 }
 
-/* Paths are compared decoded, see rules_index_find. segment_fault has found the escapes good. */
+/* Paths are compared decoded, see rules_index_find. A text with faulty escapes is complained about.
+ */
 static struct span decoded(struct rules_loader *l, struct span s)
 {
     char *p = arena_alloc(&l->set->mem, s.n + 1);
@@ -68,8 +69,34 @@ static struct span decoded(struct rules_loader *l, struct span s)
     return http_percent_decode(&o, s) ? outbuf_span(&o) : arena_span(&l->set->mem, s);
 }
 
+static const char *add_text(struct rules_loader *l, struct rules_segment *to, struct span s)
+{
+    if (span_eq(s, SPAN_LIT(".")) || span_eq(s, SPAN_LIT("..")))
+        return "has a segment `.` or `..`, which no path has once it is normalised";
+    to->before = decoded(l, s);
+    return text_fault(s);
+}
+
+/* Text, `{`, a name, `}`, text. */
+static const char *add_pattern(struct rules_loader *l, struct rules_route *r,
+                               struct rules_segment *to, struct span s)
+{
+    struct span after = s, before = span_cut(&after, '{'), name = span_cut(&after, '}');
+    const char *fault;
+
+    if (!after.p)
+        return text_fault(SPAN_LIT("{"));
+    to->open = true;
+    to->before = decoded(l, before);
+    to->after = decoded(l, after);
+    fault = add_param(l, r, name);
+    fault = fault ? fault : text_fault(before);
+    return fault ? fault : text_fault(after);
+}
+
 static const char *add_segment(struct rules_loader *l, struct rules_route *r, struct span s)
 {
+    struct rules_segment *to;
     const char *fault = NULL;
 
     if (s.n == 0)
@@ -82,10 +109,13 @@ static const char *add_segment(struct rules_loader *l, struct rules_route *r, st
     }
     if (r->nsegments == RULES_SEGMENTS_MAX)
         return "has more than 32 segments";
-    if (s.p[0] == '{' && s.p[s.n - 1] == '}')
-        fault = add_param(l, r, span_of(s.p + 1, s.n - 2));
-    else if (!span_eq(s, SPAN_LIT("*")) && !(fault = segment_fault(s)))
-        r->segment[r->nsegments] = decoded(l, s);
+    to = &r->segment[r->nsegments];
+    if (span_eq(s, SPAN_LIT("*")))
+        to->open = true;
+    else if (memchr(s.p, '{', s.n))
+        fault = add_pattern(l, r, to, s);
+    else
+        fault = add_text(l, to, s);
     r->nsegments++;
     return fault;
 }

@@ -1,10 +1,10 @@
 /* Path templates -> a deterministic automaton over path segments, one for each method.
  *
- * The templates first make a trie, in which a segment may lead on by its text, by `{name}`, or into
- * `**`. Several of these ways may be open at once, and the most specific that ends well must win,
- * compared from left to right. The subset construction keeps the open ways as an ordered list, most
- * specific first, and makes one state of each list that can occur; then a lookup takes exactly one
- * step a segment, whatever stands in the path. */
+ * The templates first make a trie, in which a segment may lead on by its text, by patterns such as
+ * `{name}.json`, by `{name}`, or into `**`. Several of these ways may be open at once, and the most
+ * specific that ends well must win, compared from left to right. The subset construction keeps the
+ * open ways as an ordered list, most specific first, and makes one state of each list that can
+ * occur; then a lookup takes exactly one step a segment, whatever stands in the path. */
 #include "rules_internal.h"
 
 #include <stdlib.h>
@@ -16,10 +16,20 @@ struct edge {
     const struct state *to;
 };
 
+/* The way on for texts that fit just these patterns. */
+struct fit {
+    uint64_t set;
+    const struct state *to;
+};
+
 struct state {
     const struct rules_route *accept; /* if the path ends here */
     const struct edge *edges;         /* by text */
     size_t nedges;
+    const struct rules_segment *patterns; /* for texts without an edge */
+    unsigned npatterns;
+    const struct fit *fits; /* by set */
+    size_t nfits;
     const struct state *other; /* any other segment; NULL: no template goes on */
 };
 
@@ -30,7 +40,8 @@ struct rules_index {
 struct trie {
     struct rules_map literals;
     struct rules_list children; /* those of `literals` */
-    struct span text;
+    struct rules_list patterns; /* struct trie, most specific first */
+    struct rules_segment by;    /* what leads here */
     struct trie *param, *rest;
     const struct rules_route *end;
     bool loops; /* `**`: stays, whatever comes */
@@ -42,25 +53,61 @@ struct builder {
     struct rules_list roots; /* their methods' first routes, beside the tries */
     struct rules_map states; /* list of open ways, as bytes -> struct state */
     size_t work;
+    bool crowded; /* too many patterns at one place */
 };
 
 /* --------------------------------------------------------------- the trie */
 
-static struct trie *child(struct builder *b, struct trie *t, struct span text)
+static struct trie *new_child(struct builder *b, const struct rules_segment *by)
 {
-    struct trie *c = text.p ? rules_map_get(&t->literals, text) : t->param;
+    struct trie *c = arena_new(&b->l->tmp, struct trie);
+
+    c->by = *by;
+    return c;
+}
+
+static struct trie *literal_child(struct builder *b, struct trie *t, const struct rules_segment *by)
+{
+    struct trie *c = rules_map_get(&t->literals, by->before);
 
     if (c)
         return c;
-    c = arena_new(&b->l->tmp, struct trie);
-    c->text = text;
-    if (text.p) {
-        rules_map_put(&t->literals, &b->l->tmp, text, c);
-        rules_list_add(&t->children, &b->l->tmp, c);
-    } else {
-        t->param = c;
-    }
+    c = new_child(b, by);
+    rules_map_put(&t->literals, &b->l->tmp, by->before, c);
+    rules_list_add(&t->children, &b->l->tmp, c);
     return c;
+}
+
+static struct trie *pattern_child(struct builder *b, struct trie *t, const struct rules_segment *by)
+{
+    struct trie *c = NULL;
+    size_t at = 0;
+
+    while (at < t->patterns.n && rules_pattern_cmp((c = t->patterns.at[at], &c->by), by) < 0)
+        at++;
+    if (at < t->patterns.n && rules_pattern_cmp(&c->by, by) == 0)
+        return c;
+    c = new_child(b, by);
+    if (t->patterns.n == RULES_PATTERNS_MAX) {
+        b->crowded = true;
+        return c;
+    }
+    rules_list_add(&t->patterns, &b->l->tmp, c);
+    memmove(t->patterns.at + at + 1, t->patterns.at + at,
+            (t->patterns.n - 1 - at) * sizeof(*t->patterns.at));
+    t->patterns.at[at] = c;
+    return c;
+}
+
+static struct trie *child(struct builder *b, struct trie *t, const struct rules_segment *by)
+{
+    if (!by->open)
+        return literal_child(b, t, by);
+    if (rules_is_pattern(by))
+        return pattern_child(b, t, by);
+    if (!t->param)
+        t->param = new_child(b, by);
+    return t->param;
 }
 
 static void complain_tie(struct builder *b, const struct rules_route *r,
@@ -84,7 +131,7 @@ static void insert(struct builder *b, const struct rules_route *r)
         rules_list_add(&b->roots, &b->l->tmp, (void *)(uintptr_t)r);
     }
     for (unsigned i = 0; i < r->nsegments; i++)
-        t = child(b, t, r->segment[i]);
+        t = child(b, t, &r->segment[i]);
     if (r->rest) {
         if (!t->rest)
             t->rest = arena_new(&b->l->tmp, struct trie);
@@ -106,10 +153,9 @@ struct ways {
     bool closed;
 };
 
-static struct ways ways_new(struct builder *b, size_t before)
+static struct ways ways_new(struct builder *b, size_t room)
 {
-    /* Each way leads on to at most its text, its parameter, and the `**` of both. */
-    return (struct ways){arena_array(&b->l->tmp, const struct trie *, before * 4 + 2), 0, false};
+    return (struct ways){arena_array(&b->l->tmp, const struct trie *, room), 0, false};
 }
 
 static void open_way(struct ways *w, const struct trie *t)
@@ -122,15 +168,32 @@ static void open_way(struct ways *w, const struct trie *t)
     w->closed = t->loops || t->rest;
 }
 
-static struct ways step(struct builder *b, const struct ways *from, struct span text)
+/* Each way leads on to at most its text, its patterns, its parameter, and the `**` of all. */
+static size_t room_after(const struct ways *from)
 {
-    struct ways to = ways_new(b, from->n);
+    size_t room = 0;
+
+    for (size_t i = 0; i < from->n; i++)
+        room += 2 * (from->at[i]->patterns.n + 2);
+    return room;
+}
+
+/* `label`: the text is one of the edges. No text: one that fits nothing. */
+static struct ways step(struct builder *b, const struct ways *from, struct span text, bool label)
+{
+    struct ways to = ways_new(b, room_after(from));
 
     for (size_t i = 0; i < from->n; i++) {
         const struct trie *t = from->at[i];
 
-        if (text.p)
+        if (label)
             open_way(&to, rules_map_get(&t->literals, text));
+        for (size_t k = 0; k < t->patterns.n && text.p; k++) {
+            const struct trie *c = t->patterns.at[k];
+
+            if (rules_pattern_fits(&c->by, text))
+                open_way(&to, c);
+        }
         open_way(&to, t->param);
         if (t->loops)
             open_way(&to, t);
@@ -154,7 +217,7 @@ static struct edge *labels(struct builder *b, const struct ways *w, size_t *coun
     e = arena_array(&b->l->set->mem, struct edge, room ? room : 1);
     for (size_t i = 0; i < w->n; i++)
         for (size_t k = 0; k < w->at[i]->children.n; k++)
-            e[n++].text = ((const struct trie *)w->at[i]->children.at[k])->text;
+            e[n++].text = ((const struct trie *)w->at[i]->children.at[k])->by.before;
     if (n)
         qsort(e, n, sizeof(*e), by_text);
     for (size_t i = 0; i < n; i++)
@@ -164,13 +227,69 @@ static struct edge *labels(struct builder *b, const struct ways *w, size_t *coun
     return e;
 }
 
+/* Every pattern that one of the ways knows, once. */
+static const struct rules_segment *patterns(struct builder *b, const struct ways *w,
+                                            unsigned *count)
+{
+    struct rules_segment *p;
+    unsigned n = 0;
+
+    for (size_t i = 0; i < w->n; i++)
+        n += (unsigned)w->at[i]->patterns.n;
+    *count = 0;
+    p = arena_array(&b->l->set->mem, struct rules_segment, n ? n : 1);
+    for (size_t i = 0; i < w->n; i++) {
+        for (size_t k = 0; k < w->at[i]->patterns.n; k++) {
+            const struct rules_segment *by = &((const struct trie *)w->at[i]->patterns.at[k])->by;
+            unsigned j = 0;
+
+            while (j < *count && rules_pattern_cmp(&p[j], by))
+                j++;
+            if (j == *count)
+                p[(*count)++] = *by;
+        }
+    }
+    return p;
+}
+
+static const struct state *state_for(struct builder *b, const struct ways *w);
+
+static const struct state *after(struct builder *b, const struct ways *w, struct span text,
+                                 bool label)
+{
+    struct ways to;
+
+    if (b->work >= WORK_MAX)
+        return NULL;
+    to = step(b, w, text, label);
+    return state_for(b, &to);
+}
+
+static void fill_patterns(struct builder *b, const struct ways *w, struct state *s)
+{
+    struct rules_fit *fits;
+    struct fit *to;
+
+    s->patterns = patterns(b, w, &s->npatterns);
+    if (s->npatterns == 0)
+        return;
+    if (s->npatterns > RULES_PATTERNS_MAX ||
+        !rules_patterns_sets(&b->l->tmp, s->patterns, s->npatterns, &fits, &s->nfits, &b->work)) {
+        b->crowded = true;
+        s->npatterns = 0;
+        return;
+    }
+    s->fits = to = arena_array(&b->l->set->mem, struct fit, s->nfits);
+    for (size_t i = 0; i < s->nfits; i++)
+        to[i] = (struct fit){fits[i].set, after(b, w, fits[i].text, false)};
+}
+
 /* NULL when there is no open way, or too much work (b->work tells). */
 static const struct state *state_for(struct builder *b, const struct ways *w)
 {
     struct span key = span_of(w->at, w->n * sizeof(*w->at));
     struct state *s = w->n ? rules_map_get(&b->states, key) : NULL;
     struct edge *e;
-    struct ways to;
 
     if (w->n == 0 || s)
         return s;
@@ -180,18 +299,16 @@ static const struct state *state_for(struct builder *b, const struct ways *w)
         s->accept = w->at[i]->end;
     s->edges = e = labels(b, w, &s->nedges);
     b->work += s->nedges + 1;
-    for (size_t i = 0; i < s->nedges && b->work < WORK_MAX; i++) {
-        to = step(b, w, e[i].text);
-        e[i].to = state_for(b, &to);
-    }
-    to = step(b, w, SPAN_NONE);
-    s->other = b->work < WORK_MAX ? state_for(b, &to) : NULL;
+    for (size_t i = 0; i < s->nedges; i++)
+        e[i].to = after(b, w, e[i].text, true);
+    fill_patterns(b, w, s);
+    s->other = after(b, w, SPAN_NONE, false);
     return s;
 }
 
 static void build_method(struct builder *b, struct rules_index *x, struct span method)
 {
-    struct ways w = ways_new(b, 1);
+    struct ways w = ways_new(b, 2);
     const struct state *start;
 
     open_way(&w, rules_map_get(&b->tries, method));
@@ -210,6 +327,11 @@ struct rules_index *rules_index_build(struct rules_loader *l, struct rules_route
         insert(&b, routes[i]);
     for (size_t i = 0; i < b.roots.n; i++)
         build_method(&b, x, ((const struct rules_route *)b.roots.at[i])->method);
+    if (b.crowded)
+        diag_error(l->d, where,
+                   "this connection has more than %d kinds of text around a parameter at one place "
+                   "of its paths",
+                   RULES_PATTERNS_MAX);
     if (b.work < WORK_MAX)
         return x;
     diag_error(l->d, where, "the paths of this connection overlap in too many ways");
@@ -217,6 +339,24 @@ struct rules_index *rules_index_build(struct rules_loader *l, struct rules_route
 }
 
 /* -------------------------------------------------------------- the lookup */
+
+static const struct state *by_patterns(const struct state *s, struct span text)
+{
+    uint64_t set = rules_patterns_fit(s->patterns, s->npatterns, text);
+    size_t low = 0, high = s->nfits;
+
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+
+        if (s->fits[mid].set == set)
+            return s->fits[mid].to;
+        if (s->fits[mid].set < set)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return set ? NULL : s->other; /* all sets are known: the NULL is only caution */
+}
 
 static const struct state *next_state(const struct state *s, struct span text)
 {
@@ -233,7 +373,7 @@ static const struct state *next_state(const struct state *s, struct span text)
         else
             high = mid;
     }
-    return s->other;
+    return s->npatterns ? by_patterns(s, text) : s->other;
 }
 
 /* A segment as vendors understand it: `a%3Ab` is `a:b` to them, so it must be to the templates.
@@ -256,8 +396,11 @@ static void fill_params(const struct rules_route *r, const struct span *segment,
 {
     out->n = r->nparams;
     for (unsigned i = 0; i < r->nparams; i++) {
+        const struct rules_segment *by = &r->segment[r->param_segment[i]];
+        struct span whole = segment[r->param_segment[i]];
+
         out->p[i].name = r->param[i];
-        out->p[i].value = segment[r->param_segment[i]];
+        out->p[i].value = span_of(whole.p + by->before.n, whole.n - by->before.n - by->after.n);
     }
 }
 

@@ -4,6 +4,7 @@
  *   rules_load.c         the directory, the sections, the finished set
  *   rules_connections.c  `connections`           rules_functions.c  methods and path templates
  *   rules_index.c        templates -> one automaton a method; the lookup
+ *   rules_segments.c     segments that are text around a parameter
  *   rules_rules.c        `rules`                 rules_plan.c       candidates a function
  *   rules_masks.c        `detectors`, `masks`    rules_issuers.c    `issuers`, `sources`
  *   rules_lex.c rules_parse.c rules_names.c rules_check.c rules_check_window.c rules_emit.c
@@ -29,6 +30,7 @@
 #define RULES_MASKS_MAX       1000
 #define RULES_SEGMENTS_MAX    32 /* of a path template */
 #define RULES_ROUTES_MAX      16 /* of one function */
+#define RULES_PATTERNS_MAX    64 /* texts around a parameter, at one place of a connection's paths */
 #define RULES_NAME_MAX        128
 #define RULES_CANDIDATES_MAX  (4u << 20) /* over all plans */
 
@@ -346,12 +348,18 @@ struct rules_detector {
     struct place place;
 };
 
+/* A segment of a path template: text, or text around one parameter. */
+struct rules_segment {
+    struct span before, after; /* text alone: all of it is `before` */
+    bool open;                 /* at least one byte of any kind stands between the two */
+};
+
 /* One way to reach a function. */
 struct rules_route {
     struct rules_function *function; /* set when the functions have found their places */
     struct rules_pending_function *owner;
     struct span method, path;
-    struct span segment[RULES_SEGMENTS_MAX]; /* literal text; p == NULL: any one segment */
+    struct rules_segment segment[RULES_SEGMENTS_MAX];
     unsigned nsegments;
     bool rest; /* ends in `**` */
     struct span param[RULES_PARAMS_MAX];
@@ -485,6 +493,26 @@ struct rules_index *rules_index_build(struct rules_loader *l, struct rules_route
                                       struct place where);
 const struct rules_route *rules_index_find(const struct rules_index *x, struct span method,
                                            struct span path, struct rules_params *params);
+
+/* Patterns: open segments with text. The one with more text is the more specific, then the one with
+ * more of it in front: negative if that is `a`, 0 only if they are the same. */
+static inline bool rules_is_pattern(const struct rules_segment *s)
+{
+    return s->open && s->before.n + s->after.n;
+}
+bool rules_pattern_fits(const struct rules_segment *p, struct span text);
+int rules_pattern_cmp(const struct rules_segment *a, const struct rules_segment *b);
+/* Which of up to 64 patterns a text fits, a bit each. */
+uint64_t rules_patterns_fit(const struct rules_segment *p, unsigned n, struct span text);
+
+struct rules_fit {
+    uint64_t set;
+    struct span text; /* one that fits these and no others */
+};
+/* Every set but the empty one that some text fits, ascending. Adds to `*work` how many texts were
+ * tried. False if the patterns use every byte there is. */
+bool rules_patterns_sets(struct arena *mem, const struct rules_segment *p, unsigned n,
+                         struct rules_fit **fits, size_t *count, size_t *work);
 
 /* Readers. Each complains where it must. */
 bool rules_is_name(struct span s, bool dots);

@@ -1,6 +1,8 @@
 /* Methods and paths to functions: the most specific wins, against a slow obvious search. */
 #include "rules_test.h"
 
+#include "rules/rules_internal.h"
+
 static const char *name_of(const struct rules_set *s, const char *method, const char *path,
                            struct rules_params *p)
 {
@@ -114,6 +116,92 @@ static void parameters_are_named(void **state)
     rules_free(s);
 }
 
+static void text_around_a_parameter(void **state)
+{
+    static const struct {
+        const char *path, *want, *value;
+    } rows[] = {
+        {"/x/AC1.json", "json", "AC1"},
+        {"/x/AC1.xml", "any", "AC1.xml"},
+        {"/x/.json", "any", ".json"}, /* a parameter is never empty */
+        {"/x/list.json", "list", ""},
+        {"/x/.json.json", "json", ".json"},
+        {"/x/v2.json", "vjson", "2"}, /* more text says more */
+        {"/x/v2", "version", "2"},
+        {"/x/v", "any", "v"},
+        {"/x/v.json", "json", "v"}, /* nothing between `v` and `.json` */
+        {"/x/V2", "any", "V2"},
+        {"/x/AC1%2Ejson", "json", "AC1"}, /* as vendors decode it */
+        {"/x/AC%2F1.json", "json", "AC/1"},
+        {"/x/a:cancel", "cancel", "a"},
+        {"/x/a%3Acancel", "cancel", "a"},
+        {"/x/v1/part", "part", "1"}, /* only the pattern leads on */
+        {"/x/ab/part", "other", "ab"},
+        {"/x/v1.json/part", "part", "1.json"}, /* not by the more specific `v{}.json` */
+        {"/x/pq", "front", "q"},               /* as much text: that in front wins */
+        {"/x/q", "any", "q"},
+        {"/x/ppp", "front", "pp"},
+        {"/x/aq", "back", "a"},
+        {"/y/abababab", "both", "a"},
+        {"/y/ababab", "begin", "ab"}, /* so short that beginning and end share bytes */
+    };
+    struct rules_set *s = test_set("connections:\n"
+                                   "  x:\n"
+                                   "    hosts: [x.example]\n"
+                                   "    functions:\n"
+                                   "      any: GET /x/{all}\n"
+                                   "      json: GET /x/{sid}.json\n"
+                                   "      list: GET /x/list.json\n"
+                                   "      version: GET /x/v{version}\n"
+                                   "      vjson: GET /x/v{v}.json\n"
+                                   "      cancel: 'GET /x/{id}:cancel'\n"
+                                   "      part: GET /x/v{n}/part\n"
+                                   "      other: GET /x/{o}/part\n"
+                                   "      front: GET /x/p{f}\n"
+                                   "      back: 'GET /x/{b}q'\n"
+                                   "      begin: 'GET /y/abab{z}'\n"
+                                   "      end: 'GET /y/{z}abab'\n"
+                                   "      both: 'GET /y/abab{z}bab'\n");
+    struct rules_params p;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const char *got = name_of(s, "GET", rows[i].path, &p);
+
+        if (strcmp(got, rows[i].want))
+            fail_msg("%s: expected %s, came %s", rows[i].path, rows[i].want, got);
+        assert_int_equal(p.n, rows[i].value[0] != 0);
+        if (p.n && !span_eq(p.p[0].value, span_cstr(rows[i].value)))
+            fail_msg("%s: expected the parameter %s, came %.*s", rows[i].path, rows[i].value,
+                     SPAN_ARG(p.p[0].value));
+    }
+    rules_free(s);
+}
+
+/* A lookup tries each of them. */
+static void kinds_of_text_are_bounded(void **state)
+{
+    char text[8192], *at = text;
+    struct test_dir t;
+    struct diags d;
+
+    (void)state;
+    at += sprintf(at, "connections:\n  x:\n    hosts: [x.example]\n    functions:\n");
+    for (unsigned i = 10; i < 10 + RULES_PATTERNS_MAX; i++)
+        at += sprintf(at, "      'f%u': 'GET /x/{id}:do%u'\n", i, i);
+    rules_free(test_set(text));
+    sprintf(at, "      g: 'GET /{x}/{y}:undo'\n"); /* another place, and yet it meets them */
+    test_dir_make(&t);
+    test_dir_put(&t, "a.yaml", text);
+    diags_init(&d);
+    assert_null(rules_load(t.path, TEST_NOW, &d));
+    assert_int_equal(d.errors, 1);
+    assert_non_null(
+        strstr(d.items[d.items[0].level == DIAG_WARNING].message, "more than 64 kinds of text"));
+    diags_free(&d);
+    test_dir_remove(&t);
+}
+
 /* ---------------------------------------------------------------- the model */
 
 #define ROUTES 24
@@ -124,12 +212,30 @@ struct model {
     unsigned n;
 };
 
-/* Rank of one template segment: literal 3, one segment 2, rest 1, past the end 0. */
+/* Rank of one template segment: literal, then text around a parameter by how much of it there is
+ * and how much stands in front, one segment 2, rest 1, past the end 0. */
 static int rank(const char *segment)
 {
+    const char *open = strchr(segment, '{'), *close = strchr(segment, '}');
+
     if (strcmp(segment, "**") == 0)
         return 1;
-    return segment[0] == '{' ? 2 : segment[0] ? 3 : 0;
+    if (!open)
+        return segment[0] ? 1000 : 0;
+    return 2 + 20 * (int)(open - segment + (long)strlen(close + 1)) + (int)(open - segment);
+}
+
+static bool segment_matches(const char *t, const char *p)
+{
+    const char *open = strchr(t, '{'), *close = strchr(t, '}');
+    size_t before, after;
+
+    if (!open)
+        return strcmp(t, p) == 0;
+    before = (size_t)(open - t);
+    after = strlen(close + 1);
+    return strlen(p) > before + after && strncmp(t, p, before) == 0 &&
+           strcmp(close + 1, p + strlen(p) - after) == 0;
 }
 
 static unsigned split(const char *path, char out[DEPTH + 4][16])
@@ -157,7 +263,7 @@ static bool model_matches(const char *template, const char *path)
     for (unsigned i = 0; i < nt; i++) {
         if (strcmp(t[i], "**") == 0)
             return np >= i;
-        if (i >= np || (t[i][0] != '{' && strcmp(t[i], p[i])))
+        if (i >= np || !segment_matches(t[i], p[i]))
             return false;
     }
     return nt == np;
@@ -193,15 +299,41 @@ static const char *model_find(const struct model *m, const char *path)
     return best;
 }
 
+static int random_text(uint64_t *seed, char *at, unsigned most)
+{
+    unsigned n = (unsigned)(test_random(seed) % (most + 1));
+
+    for (unsigned i = 0; i < n; i++)
+        at[i] = (char)('a' + test_random(seed) % 2);
+    at[n] = 0;
+    return (int)n;
+}
+
+static int random_pattern(uint64_t *seed, char *at, unsigned i)
+{
+    char *start = at;
+
+    *at++ = '/';
+    at += random_text(seed, at, 3);
+    at += sprintf(at, "{p%u}", i);
+    at += random_text(seed, at, 3);
+    return (int)(at - start);
+}
+
 static void random_template(uint64_t *seed, char out[64])
 {
     unsigned n = (unsigned)(test_random(seed) % (DEPTH + 1));
     char *at = out;
 
     for (unsigned i = 0; i < n; i++) {
-        unsigned kind = (unsigned)(test_random(seed) % 4);
+        unsigned kind = (unsigned)(test_random(seed) % 6);
 
-        at += kind == 3 ? sprintf(at, "/{p%u}", i) : sprintf(at, "/%c", (char)('a' + kind));
+        if (kind < 3)
+            at += sprintf(at, "/%c", (char)('a' + kind));
+        else if (kind == 3)
+            at += sprintf(at, "/{p%u}", i);
+        else
+            at += random_pattern(seed, at, i);
     }
     if (n < DEPTH && test_random(seed) % 4 == 0)
         at += sprintf(at, "/**");
@@ -215,8 +347,10 @@ static void random_path(uint64_t *seed, char out[64])
     char *at = out;
 
     strcpy(out, n ? "" : "/");
-    for (unsigned i = 0; i < n; i++)
+    for (unsigned i = 0; i < n; i++) {
         at += sprintf(at, "/%c", (char)('a' + test_random(seed) % 4));
+        at += random_text(seed, at, 6);
+    }
 }
 
 static struct rules_set *model_set(uint64_t *seed, struct model *m)
@@ -244,7 +378,7 @@ static void against_a_slow_search(void **state)
     uint64_t seed = test_seed();
 
     (void)state;
-    for (unsigned round = 0; round < 60; round++) {
+    for (unsigned round = 0; round < 120; round++) {
         struct model m;
         struct rules_set *s = model_set(&seed, &m);
 
@@ -305,10 +439,9 @@ static void a_lookup_costs_by_segments(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_most_specific_wins),
-        cmocka_unit_test(parameters_are_named),
-        cmocka_unit_test(against_a_slow_search),
-        cmocka_unit_test(a_lookup_costs_by_segments),
+        cmocka_unit_test(the_most_specific_wins),  cmocka_unit_test(parameters_are_named),
+        cmocka_unit_test(text_around_a_parameter), cmocka_unit_test(kinds_of_text_are_bounded),
+        cmocka_unit_test(against_a_slow_search),   cmocka_unit_test(a_lookup_costs_by_segments),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
