@@ -369,6 +369,7 @@ static void judge(struct exchange *x)
         .now_ns = x->w->wall_ns,
     };
 
+    call.function = x->function = rules_function_told(x->w->rules, &call);
     rules_decide(x->gen->rules, x->w->rules, &call, &x->verdict);
     if (x->verdict.rule) {
         x->rule = x->verdict.rule->id;

@@ -18,6 +18,7 @@
 #define RULES_HASH        32
 
 struct rules_set;
+struct rules_told;
 struct rules_expr; /* a compiled expression of the `when` language */
 
 /* ------------------------------------------------------- what the files say */
@@ -173,6 +174,7 @@ bool rules_add_detectors(const struct rules_set *s, struct match_builder *b, str
 const struct rules_connection *rules_connection_for(const struct rules_set *s, struct span host);
 
 struct rules_params {
+    const struct rules_told *told; /* NULL: the function is settled; else see rules_function_told */
     unsigned n;
     struct {
         struct span name, value; /* decoded; into the path or into `text` */
@@ -180,7 +182,8 @@ struct rules_params {
     char text[1024]; /* decoded segments; a path that needs more names no function */
 };
 /* The function that method and normalised path name: the most specific wins; `unlisted` if none.
- * Never NULL. Cost grows with the path's segments, not with the number of functions. */
+ * Never NULL. Cost grows with the path's segments, not with the number of functions. Where bodies
+ * tell functions apart it is the one for what nothing else is told by. */
 const struct rules_function *rules_function_for(const struct rules_set *s,
                                                 const struct rules_connection *c,
                                                 struct span method, struct span path,
@@ -222,6 +225,15 @@ struct rules_call {
     uint64_t now_ns;                /* wall clock */
 };
 
+struct rules_scratch;
+
+/* The function of a call whose body is there, to be put into call->function before the decision.
+ * `call->function` and `call->params` come from rules_function_for. Where the body tells functions
+ * apart: the one that it names; the plain one of the route, if it can be read in one way and names
+ * no other; else `unlisted`. Never NULL. Takes as long as reading the body. */
+const struct rules_function *rules_function_told(struct rules_scratch *x,
+                                                 const struct rules_call *call);
+
 struct rules_verdict {
     enum rules_decision decision;
     const struct rules_rule
@@ -235,7 +247,6 @@ struct rules_verdict {
     unsigned more; /* matching rules beyond RULES_MATCHED_MAX */
 };
 
-struct rules_scratch;
 /* Memory for one decision at a time, fit for any set. One a worker. NULL: out of memory. */
 struct rules_scratch *rules_scratch_new(void);
 void rules_scratch_free(struct rules_scratch *x);

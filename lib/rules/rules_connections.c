@@ -321,15 +321,12 @@ static void add_route(struct rules_loader *l, struct rules_pending_function *f,
 {
     struct rules_route *r;
 
-    if (yaml_kind_of(n) == YAML_MAPPING)
-        diag_error(l->d, yaml_place(n),
-                   "functions told by what the body says are not available in this version; write "
-                   "METHOD /path");
-    else if (yaml_kind_of(n) != YAML_SCALAR)
+    if (yaml_kind_of(n) == YAML_SEQUENCE)
         diag_error(l->d, yaml_place(n), "a function is written as METHOD /path");
     else if (f->nroutes == RULES_ROUTES_MAX)
         diag_error(l->d, yaml_place(n), "a function has at most %d paths", RULES_ROUTES_MAX);
-    else if ((r = rules_read_route(l, n))) {
+    else if ((r = yaml_kind_of(n) == YAML_MAPPING ? rules_read_told_route(l, n)
+                                                  : rules_read_route(l, n))) {
         r->owner = f;
         f->routes[f->nroutes++] = r;
     }

@@ -83,13 +83,27 @@ bool rules_scratch_adopt(struct rules_scratch *x, const struct rules_set *s)
     return true;
 }
 
+const struct body_values *rules_scratch_read(struct rules_scratch *x, enum rules_doc d,
+                                             const struct body_paths *paths, unsigned npaths,
+                                             enum body_type type, struct span text)
+{
+    x->doc[d].count = npaths;
+    body_read(paths, type, text, span_of(x->text[d], x->room[d]), &x->doc[d]);
+    return &x->doc[d];
+}
+
+struct outbuf rules_scratch_room(struct rules_scratch *x, enum rules_doc d)
+{
+    return outbuf_on(x->text[d], x->room[d]);
+}
+
 static void read_document(struct rules_scratch *x, const struct rules_plan *p, enum rules_doc d,
                           enum body_type type, struct span text)
 {
     x->run.form[d] = type == BODY_FORM;
     x->doc[d].count = p->npaths[d];
     if (p->npaths[d])
-        body_read(p->paths[d], type, text, span_of(x->text[d], x->room[d]), &x->doc[d]);
+        rules_scratch_read(x, d, p->paths[d], p->npaths[d], type, text);
 }
 
 static void read_documents(struct rules_scratch *x, const struct rules_plan *p,

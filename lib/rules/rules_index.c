@@ -43,7 +43,7 @@ struct trie {
     struct rules_list patterns; /* struct trie, most specific first */
     struct rules_segment by;    /* what leads here */
     struct trie *param, *rest;
-    const struct rules_route *end;
+    struct rules_route *end;
     bool loops; /* `**`: stays, whatever comes */
 };
 
@@ -121,14 +121,14 @@ static void complain_tie(struct builder *b, const struct rules_route *r,
                first->place.file, first->place.line);
 }
 
-static void insert(struct builder *b, const struct rules_route *r)
+static void insert(struct builder *b, struct rules_route *r)
 {
     struct trie *t = rules_map_get(&b->tries, r->method);
 
     if (!t) {
         t = arena_new(&b->l->tmp, struct trie);
         rules_map_put(&b->tries, &b->l->tmp, r->method, t);
-        rules_list_add(&b->roots, &b->l->tmp, (void *)(uintptr_t)r);
+        rules_list_add(&b->roots, &b->l->tmp, r);
     }
     for (unsigned i = 0; i < r->nsegments; i++)
         t = child(b, t, &r->segment[i]);
@@ -138,10 +138,12 @@ static void insert(struct builder *b, const struct rules_route *r)
         t = t->rest;
         t->loops = true;
     }
-    if (t->end)
-        complain_tie(b, r, t->end);
-    else
+    if (!t->end) {
         t->end = r;
+        rules_told_begin(b->l, r);
+    } else if (!rules_told_join(b->l, t->end, r)) {
+        complain_tie(b, r, t->end->told ? t->end->told->plain : t->end);
+    }
 }
 
 /* --------------------------------------------------------- the automaton */

@@ -5,6 +5,8 @@
  *   rules_connections.c  `connections`           rules_functions.c  methods and path templates
  *   rules_index.c        templates -> one automaton a method; the lookup
  *   rules_segments.c     segments that are text around a parameter
+ *   rules_tell.c         functions told by what the body says, read and laid out
+ *   rules_told.c         the one that a call's body names
  *   rules_rules.c        `rules`                 rules_plan.c       candidates a function
  *   rules_masks.c        `detectors`, `masks`    rules_issuers.c    `issuers`, `sources`
  *   rules_lex.c rules_parse.c rules_names.c rules_check.c rules_check_window.c rules_emit.c
@@ -31,6 +33,9 @@
 #define RULES_SEGMENTS_MAX    32 /* of a path template */
 #define RULES_ROUTES_MAX      16 /* of one function */
 #define RULES_PATTERNS_MAX    64 /* texts around a parameter, at one place of a connection's paths */
+#define RULES_TOLD_FIELDS_MAX 16 /* of the bodies of one route */
+#define RULES_TOLD_TEXTS_MAX  256
+#define RULES_TOLD_TEXT_MAX   256 /* bytes */
 #define RULES_NAME_MAX        128
 #define RULES_CANDIDATES_MAX  (4u << 20) /* over all plans */
 
@@ -325,6 +330,27 @@ struct rules_run {
 };
 struct rules_value rules_eval(const struct rules_expr *e, struct rules_run *r);
 
+/* ---------------------------------------------------------------- tables */
+
+struct rules_map_entry {
+    struct span key;
+    void *value;
+};
+/* A table by text; memory of an arena; built, then only read. */
+struct rules_map {
+    struct rules_map_entry *slot;
+    size_t n, room; /* room: 0 or a power of two */
+};
+/* NULL if it was put in; else what was there, unchanged. */
+void *rules_map_put(struct rules_map *m, struct arena *mem, struct span key, void *value);
+void *rules_map_get(const struct rules_map *m, struct span key);
+
+struct rules_list {
+    void **at;
+    size_t n, room;
+};
+void rules_list_add(struct rules_list *l, struct arena *mem, void *item);
+
 /* -------------------------------------------------------------- the set */
 
 struct rules_candidate {
@@ -354,8 +380,53 @@ struct rules_segment {
     bool open;                 /* at least one byte of any kind stands between the two */
 };
 
+/* What of a body tells functions of one route apart. */
+enum rules_tell_kind { TELL_JSONRPC, TELL_MCP, TELL_FORM, TELL_JSON };
+
+/* What one function is told by: any of some values at one place. */
+struct rules_tell {
+    enum rules_tell_kind kind;
+    struct span field; /* TELL_FORM, TELL_JSON: words with dots between */
+    const struct span *values;
+    const struct yaml_node **nodes; /* theirs; until loading is over */
+    unsigned nvalues;
+};
+
+/* Texts, each naming a route; and texts that some servers may take for one of them. */
+struct rules_told_texts {
+    struct rules_map exact, alike; /* -> struct rules_route */
+};
+
+struct rules_told_field {
+    struct span path;
+    unsigned slot;
+    struct rules_told_texts texts;
+    struct rules_map words; /* JSON's whole numbers and true, false -> struct rules_route */
+};
+
+/* The places that are looked at in a JSON document, or in a form. */
+struct rules_told_doc {
+    struct body_paths *paths; /* NULL: nothing of such a body is looked at */
+    unsigned npaths;
+    size_t state;             /* as in a plan */
+    struct rules_list fields; /* struct rules_told_field */
+    struct span query;        /* the same places as a query would have them, each once */
+};
+
+/* Functions of one route that only the body tells apart. */
+struct rules_told {
+    const struct rules_route *plain; /* for what no other is told by; NULL: none */
+    struct rules_told_doc json, form;
+    bool rpc, mcp;
+    unsigned version, method, tool; /* slots of `json` */
+    struct rules_told_texts methods, tools;
+};
+
 /* One way to reach a function. */
 struct rules_route {
+    struct rules_tell *tell; /* NULL: method and path say it */
+    struct rules_told *told; /* what the functions of this route are told by, on the first of them
+                                alone; NULL: there is one */
     struct rules_function *function; /* set when the functions have found their places */
     struct rules_pending_function *owner;
     struct span method, path;
@@ -369,19 +440,6 @@ struct rules_route {
 };
 
 struct rules_index; /* by method */
-
-struct rules_map_entry {
-    struct span key;
-    void *value;
-};
-/* A table by text; memory of an arena; built, then only read. */
-struct rules_map {
-    struct rules_map_entry *slot;
-    size_t n, room; /* room: 0 or a power of two */
-};
-/* NULL if it was put in; else what was there, unchanged. */
-void *rules_map_put(struct rules_map *m, struct arena *mem, struct span key, void *value);
-void *rules_map_get(const struct rules_map *m, struct span key);
 
 struct rules_set {
     struct arena mem;
@@ -410,12 +468,6 @@ struct rules_set {
 };
 
 /* -------------------------------------------------------------- loading */
-
-struct rules_list {
-    void **at;
-    size_t n, room;
-};
-void rules_list_add(struct rules_list *l, struct arena *mem, void *item);
 
 struct rules_pending_function {
     struct span name; /* full */
@@ -478,6 +530,19 @@ void rules_read_sources(struct rules_loader *l, const struct yaml_node *n);
 
 /* NULL after a complaint. `where` is the scalar "METHOD /path". */
 struct rules_route *rules_read_route(struct rules_loader *l, const struct yaml_node *where);
+/* As rules_read_route for {at: METHOD /path, jsonrpc: eth_call}. */
+struct rules_route *rules_read_told_route(struct rules_loader *l, const struct yaml_node *n);
+/* Two routes of the same method and path. False if nothing tells them apart. `first` is the one
+ * that the index will find. */
+bool rules_told_join(struct rules_loader *l, struct rules_route *first, struct rules_route *r);
+/* A route that has something to tell, before any other joins it. */
+void rules_told_begin(struct rules_loader *l, struct rules_route *first);
+/* `text` as a lenient server may read it: no case, no space around it, nothing after NUL. Empty if
+ * it does not fit RULES_TOLD_TEXT_MAX bytes of `room`. */
+struct span rules_told_alike(struct span text, char *room);
+/* true, false, or a whole number that is written as everybody writes it. */
+bool rules_told_word(struct span s);
+#define RULES_MCP_CALL SPAN_LIT("tools/call")
 
 /* From pending to final, in this order. */
 void rules_finish_connections(struct rules_loader *l); /* functions, index, hosts */
@@ -513,6 +578,14 @@ struct rules_fit {
  * tried. False if the patterns use every byte there is. */
 bool rules_patterns_sets(struct arena *mem, const struct rules_segment *p, unsigned n,
                          struct rules_fit **fits, size_t *count, size_t *work);
+
+/* Reads a document with the scratch of one decision; what it gives lasts until the same document
+ * is read again. */
+const struct body_values *rules_scratch_read(struct rules_scratch *x, enum rules_doc d,
+                                             const struct body_paths *paths, unsigned npaths,
+                                             enum body_type type, struct span text);
+/* Its memory for the texts of a document that is not read at that moment. */
+struct outbuf rules_scratch_room(struct rules_scratch *x, enum rules_doc d);
 
 /* Readers. Each complains where it must. */
 bool rules_is_name(struct span s, bool dots);

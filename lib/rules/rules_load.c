@@ -285,5 +285,8 @@ const struct rules_function *rules_function_for(const struct rules_set *s,
 {
     const struct rules_route *r = rules_index_find(s->index[c->index], method, path, params);
 
+    params->told = r ? r->told : NULL;
+    if (params->told)
+        r = params->told->plain;
     return r ? r->function : c->unlisted;
 }

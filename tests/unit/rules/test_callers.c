@@ -257,7 +257,7 @@ static void the_readme_tells_the_truth(void **state)
         test_dir_put(&t, name, at);
         at = end + 1;
     }
-    assert_int_equal(blocks, 3);
+    assert_true(blocks >= 3);
     diags_init(&d);
     s = rules_load(t.path, TEST_NOW, &d);
     diags_print(&d, stdout, false);
