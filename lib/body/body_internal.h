@@ -94,8 +94,9 @@ static inline struct body_value *body_value_at(struct body_reader *r, const stru
 /* Notes the first problem; always false. */
 bool body_fail(struct body_reader *r, enum body_problem why, const char *at);
 
-/* The child of `parent` with that key, byte for byte, or NULL; then keys which fold to the same are
- * noted as variants. */
+/* The child of `parent` with that key, byte for byte, or NULL. Children whose keys fold to the same
+ * are told that a variant of theirs was there, also where both are wanted: what one rule may read
+ * must not depend on what another one names. */
 struct body_node *body_find_key(struct body_reader *r, const struct body_node *parent,
                                 struct span key);
 

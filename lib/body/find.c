@@ -74,21 +74,12 @@ static bool may_be_child(const struct body_node *parent, struct span key)
     return true;
 }
 
-static void note_variants(struct body_reader *r, const struct body_node *parent, uint64_t hash,
-                          struct span folded)
-{
-    for (struct body_node *n = bucket(r->paths, hash); n; n = n->in_bucket)
-        if (n->hash == hash && n->parent == parent && !n->is_index && span_eq(n->folded, folded)) {
-            body_state(r, n)->flags |= BODY_VARIANT;
-            r->doubt = true;
-        }
-}
-
 struct body_node *body_find_key(struct body_reader *r, const struct body_node *parent,
                                 struct span key)
 {
     char buf[BODY_KEY_MAX];
     struct span folded = span_of(buf, 0);
+    struct body_node *found = NULL;
     uint64_t hash;
 
     if (!may_be_child(parent, key))
@@ -97,9 +88,15 @@ struct body_node *body_find_key(struct body_reader *r, const struct body_node *p
     if (folded.n == SIZE_MAX)
         return NULL;
     hash = body_key_hash(parent, folded);
-    for (struct body_node *n = bucket(r->paths, hash); n; n = n->in_bucket)
-        if (n->hash == hash && n->parent == parent && !n->is_index && span_eq(n->key, key))
-            return n;
-    note_variants(r, parent, hash, folded);
-    return NULL;
+    for (struct body_node *n = bucket(r->paths, hash); n; n = n->in_bucket) {
+        if (n->hash != hash || n->parent != parent || n->is_index || !span_eq(n->folded, folded))
+            continue;
+        if (span_eq(n->key, key)) {
+            found = n;
+        } else {
+            body_state(r, n)->flags |= BODY_VARIANT;
+            r->doubt = true;
+        }
+    }
+    return found;
 }
