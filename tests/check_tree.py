@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 
-FLOORS = ["base", "net", "tcp", "tls", "http", "body", "match", "rules", "vault", "identity", "audit",
+FLOORS = ["base", "window", "net", "tcp", "tls", "http", "body", "match", "rules", "vault", "identity", "audit",
           "hold", "call", "control"]  # lowest first
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.M)
 
