@@ -32,7 +32,8 @@ struct app_config {
     uint64_t audit_segment, audit_ring;
     bool audit_relaxed; /* for connections that do not say */
     const char *control_socket;
-    const char *appliance; /* name in records */
+    const char *rules_history; /* directory of the sets of rules that have run */
+    const char *appliance;     /* name in records */
 };
 
 /* False after complaints in `d`; everything is checked before anything starts. */

@@ -382,6 +382,21 @@ static void read_limits(const struct yaml_node *root, struct call_limits *l, str
     read_time(n, "pool_time", &l->pool_idle_us, d);
 }
 
+/* Beside the audit store, if nothing else is said. */
+static void read_history(const char *file, const struct yaml_node *root, struct app_config *c,
+                         struct diags *d)
+{
+    const char *slash = c->audit_directory ? strrchr(c->audit_directory, '/') : NULL;
+
+    if (yaml_get(root, "rules_history"))
+        c->rules_history = read_path(c, file, root, "rules_history", true, d);
+    else if (slash)
+        c->rules_history = arena_printf(&c->mem, "%.*s/rules-history",
+                                        (int)(slash - c->audit_directory), c->audit_directory);
+    else
+        c->rules_history = "rules-history";
+}
+
 /* Each worker gets an equal part of the limits, and must be able to work with it. */
 static void check_shares(const struct yaml_node *root, const struct app_config *c, struct diags *d)
 {
@@ -418,8 +433,9 @@ static void read_names(const char *file, const struct yaml_node *root, struct ap
 bool app_config_load(const char *path, struct app_config *c, struct diags *d)
 {
     static const char *const known[] = {
-        "profile", "inside", "outside", "intercept", "passthrough", "ca",        "vendor_trust",
-        "rules",   "vault",  "audit",   "control",   "limits",      "appliance", NULL};
+        "profile", "inside",       "outside",   "intercept",     "passthrough",
+        "ca",      "vendor_trust", "rules",     "vault",         "audit",
+        "control", "limits",       "appliance", "rules_history", NULL};
     const struct yaml_node *root;
     const char *profile;
 
@@ -444,9 +460,11 @@ bool app_config_load(const char *path, struct app_config *c, struct diags *d)
     c->sources.rules_directory = read_path(c, path, root, "rules", true, d);
     read_vault(path, root, c, d);
     read_audit(path, root, c, d);
+    read_history(path, root, c, d);
     read_limits(root, &c->limits, d);
     read_names(path, root, c, d);
     check_shares(root, c, d);
+    c->sources.workers = c->profile.workers;
     return d->errors == 0;
 }
 

@@ -58,6 +58,8 @@ struct appliance {
     struct app_config config;
     struct tls_shared *tls;
     struct call_generation *generation; /* the RCU pointer */
+    uint64_t set;                       /* of its rules, in the history */
+    bool rolled_back;                   /* a rollback before the restart is still in force */
     struct net_ports *ports;
     struct audit *audit;
     struct app_worker workers[CALL_WORKERS_MAX];
@@ -146,9 +148,49 @@ static void show(const struct diags *d, bool json)
 
 /* --------------------------------------------------------------------------- files */
 
+/* A rollback holds over a restart: the set that it named is loaded, or nothing, for the rules
+ * directory holds what somebody rolled back. --check is about the rules directory. */
+static struct call_sources first_sources(struct appliance *a, char pinned[PATH_MAX],
+                                         struct diags *d)
+{
+    struct call_sources s = a->config.sources;
+    uint64_t set = a->o.check ? 0 : control_history_pinned(a->config.rules_history);
+
+    if (set && control_history_path(a->config.rules_history, set, pinned)) {
+        log_warn("app",
+                 "the rules were rolled back to set %llu, which is still in force; `turnpikectl "
+                 "rules reload` takes the rules directory again",
+                 (unsigned long long)set);
+        s.rules_beside = s.rules_directory;
+        s.rules_directory = pinned;
+        a->set = set;
+        a->rolled_back = true;
+    } else if (set) {
+        diag_error(d, place_of_file(a->config.rules_history),
+                   "the rules were rolled back to set %llu, which is not there any more; remove "
+                   "the file `pinned` in this directory to take the rules directory again",
+                   (unsigned long long)set);
+    }
+    return s;
+}
+
+static void keep_in_history(struct appliance *a)
+{
+    char why[256];
+
+    if (a->set)
+        return;
+    a->set = control_history_keep(a->config.rules_history, a->generation->rules, "start",
+                                  clock_wall_ns(), why);
+    if (!a->set)
+        log_warn("app", "the history of rules could not be written: %s", why);
+}
+
 /* Everything that is read from files is read and checked before anything starts. */
 static int load(struct appliance *a)
 {
+    char pinned[PATH_MAX];
+    struct call_sources sources;
     struct diags d;
     bool ok;
 
@@ -156,7 +198,8 @@ static int load(struct appliance *a)
     ok = app_config_load(a->o.config, &a->config, &d);
     if (ok) {
         a->tls = tls_shared_load(&a->config.tls, &d);
-        a->generation = call_generation_load(&a->config.sources, 1, clock_wall_ns(), &d);
+        sources = first_sources(a, pinned, &d);
+        a->generation = call_generation_load(&sources, 1, clock_wall_ns(), &d);
         ok = a->tls && a->generation && d.errors == 0;
     }
     show(&d, a->o.json);
@@ -316,6 +359,9 @@ static bool start_control(struct appliance *a)
         .to_worker = a->from_control,
         .generation = &a->generation,
         .sources = a->config.sources,
+        .history = a->config.rules_history,
+        .set = a->set,
+        .rolled_back = a->rolled_back,
         .audit = a->audit,
         .ring = audit_ring_of(a->audit, a->nworkers),
         .alive = &a->control_alive,
@@ -351,6 +397,7 @@ static bool start(struct appliance *a)
     if (!start_eal(a))
         return false;
     a->ports = net_ports_open(&a->config.profile, &a->config.net);
+    keep_in_history(a);
     if (!a->ports || !start_audit(a) || !start_workers(a) || !start_control(a))
         return false;
     app_telemetry_start(a->calls, a->nworkers, a->audit);

@@ -17,7 +17,7 @@ LOCKS = re.compile(r"^(pthread_(mutex|rwlock|spin|cond|barrier)_\w+|sem_\w+|rte_
 # comes and goes with connections and calls is on it, whatever its name.
 OFF_THE_ROAD = re.compile(
     r"^(?!exchange_|caller_|vendor_|tls_session_|tls_free$|conn_|segment_)"
-    r"\w*(_new|_delete|_free|_load|_open|_close|_make|_init|_start|_build|_compile|_adopt|_builder_\w+|_wipe)$|"
+    r"\w*(_new|_delete|_free|_load|_load_beside|_open|_close|_make|_init|_start|_build|_compile|_adopt|_builder_\w+|_wipe)$|"
     r"^rules_expr_\w+$")
 
 # On it, or not known by their names; each with why it may.

@@ -35,6 +35,9 @@ struct call_generation {
     struct vault *vault;
     struct match_db *match;
     struct tls_vendor **vendors; /* by connection; NULL where TLS to the vendor is as to all */
+    struct rules_hits *hits;     /* of each worker, `hits_stride` apart */
+    size_t hits_stride;
+    unsigned workers;
     struct call_pin {
         _Atomic uint32_t
             held; /* calls in progress on that worker that began under this generation */
@@ -42,7 +45,9 @@ struct call_generation {
 };
 
 struct call_sources {
+    unsigned workers; /* that will count what rules do */
     const char *rules_directory;
+    const char *rules_beside; /* where the files stand that rules name; NULL: in that directory */
     const char *vault_file, *vault_key_file; /* NULL: no vault */
 };
 
@@ -54,6 +59,13 @@ struct call_generation *call_generation_load(const struct call_sources *s, uint6
 /* No worker may use it any more. */
 void call_generation_free(struct call_generation *g);
 bool call_generation_pinned(const struct call_generation *g);
+/* A worker's own counts, one for each rule in rules_at's order; NULL if nothing is counted. Any
+ * thread may read. */
+static inline struct rules_hits *call_generation_hits(const struct call_generation *g,
+                                                      unsigned worker)
+{
+    return worker < g->workers ? g->hits + g->hits_stride * worker : NULL;
+}
 
 /* ------------------------------------------------------------------ a worker */
 

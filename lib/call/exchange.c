@@ -367,6 +367,7 @@ static void judge(struct exchange *x)
         .body_problem = x->body_problem,
         .body_size = x->body_size,
         .now_ns = x->w->wall_ns,
+        .hits = call_generation_hits(x->gen, x->w->c.worker),
     };
 
     call.function = x->function = rules_function_told(x->w->rules, &call);

@@ -141,6 +141,23 @@ static bool compile_detectors(struct call_generation *g, const struct call_sourc
     return g->match != NULL;
 }
 
+/* Each worker counts on lines of its own. */
+static bool make_hits(struct call_generation *g, unsigned workers, const char *where,
+                      struct diags *d)
+{
+    size_t line = 64 / sizeof(*g->hits);
+
+    g->hits_stride = (rules_count(g->rules) + line) / line * line;
+    if (workers && !(g->hits = aligned_alloc(64, workers * g->hits_stride * sizeof(*g->hits)))) {
+        diag_error(d, place_of_file(where), "out of memory");
+        return false;
+    }
+    if (workers)
+        memset(g->hits, 0, workers * g->hits_stride * sizeof(*g->hits));
+    g->workers = workers;
+    return true;
+}
+
 struct call_generation *call_generation_load(const struct call_sources *s, uint64_t number,
                                              uint64_t now_ns, struct diags *d)
 {
@@ -152,7 +169,8 @@ struct call_generation *call_generation_load(const struct call_sources *s, uint6
     }
     memset(g, 0, sizeof(*g));
     g->number = number;
-    g->rules = rules_load(s->rules_directory, now_ns, d);
+    g->rules = rules_load_beside(s->rules_directory,
+                                 s->rules_beside ? s->rules_beside : s->rules_directory, now_ns, d);
     if (s->vault_file)
         g->vault = vault_open(s->vault_file, s->vault_key_file, d);
     if (!g->rules || (s->vault_file && !g->vault))
@@ -160,7 +178,8 @@ struct call_generation *call_generation_load(const struct call_sources *s, uint6
     g->identity = identity_load(g->rules, d);
     bool credentials = credentials_complete(g, s->vault_file, d);
     bool vendors = load_vendors(g, s->vault_file, d);
-    if (!g->identity || !credentials || !vendors || !compile_detectors(g, s, d))
+    if (!g->identity || !credentials || !vendors || !compile_detectors(g, s, d) ||
+        !make_hits(g, s->workers, s->rules_directory, d))
         goto fail;
     return g;
 fail:
@@ -177,6 +196,7 @@ void call_generation_free(struct call_generation *g)
     if (g->identity)
         identity_free(g->identity);
     free_vendors(g);
+    free(g->hits);
     vault_close(g->vault);
     if (g->rules)
         rules_free(g->rules);

@@ -119,9 +119,10 @@ json_t *ask_status(struct control *c)
     hash[o.n] = 0;
     for (unsigned i = 0; i < c->c.workers; i++)
         json_array_append_new(workers, worker_json(c->c.worker[i]));
-    return json_pack("{s:b, s:s, s:I, s:i, s:s, s:i, s:i, s:I, s:I, s:I, s:o, s:o}", "ok", 1,
-                     "version", c->c.version, "generation", (json_int_t)g->number, "retired",
-                     retired, "rules_hash", hash, "rules", (int)rules_count(g->rules), "functions",
+    return json_pack("{s:b, s:s, s:I, s:I, s:b, s:i, s:s, s:i, s:i, s:I, s:I, s:I, s:o, s:o}", "ok",
+                     1, "version", c->c.version, "generation", (json_int_t)g->number, "set",
+                     (json_int_t)c->set, "rolled_back", c->rolled_back, "retired", retired,
+                     "rules_hash", hash, "rules", (int)rules_count(g->rules), "functions",
                      (int)rules_function_count(g->rules), "uptime_s",
                      (json_int_t)((clock_wall_ns() - c->started_ns) / NS_IN_S), "mono_ns",
                      (json_int_t)clock_mono_ns(), "tsc_hz", (json_int_t)c->c.tsc_hz, "audit",

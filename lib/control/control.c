@@ -26,6 +26,8 @@ struct control *control_new(const struct control_config *config, struct diags *d
     }
     c->c = *config;
     c->listener = -1;
+    c->set = config->set;
+    c->rolled_back = config->rolled_back;
     c->started_ns = clock_wall_ns();
     STAILQ_INIT(&c->retired);
     for (int i = 0; i < CLIENTS_MAX; i++)
@@ -80,5 +82,6 @@ void control_free(struct control *c)
     reload_free(c);
     socket_close(c);
     hold_table_free(c->holds);
+    free(c->kept);
     free(c);
 }

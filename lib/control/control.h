@@ -7,6 +7,8 @@
 #ifndef CONTROL_CONTROL_H
 #define CONTROL_CONTROL_H
 
+#include <limits.h>
+
 #include "call/call.h"
 
 struct control_config {
@@ -16,6 +18,9 @@ struct control_config {
     struct rte_ring *const *from_worker, *const *to_worker; /* by worker */
     struct call_generation **generation;                    /* the RCU pointer */
     struct call_sources sources;
+    const char *history; /* directory of the sets that have run */
+    uint64_t set;        /* number there of the set that runs; 0: it could not be kept */
+    bool rolled_back;    /* it was put in force by a rollback */
     struct audit *audit;
     struct audit_ring *ring; /* control's own */
     _Atomic bool *alive;     /* set while the thread serves */
@@ -31,6 +36,20 @@ struct control *control_new(const struct control_config *c, struct diags *d);
 /* Serves until *stop becomes true. Also registers itself with RCU. */
 void control_run(struct control *c, const _Atomic bool *stop);
 void control_free(struct control *c);
+
+/* ---- the sets that have run, for the start and for rollback; any one thread at a time ---- */
+
+#define CONTROL_HISTORY_KEPT 100 /* sets; older ones are removed */
+
+/* Keeps the files of a set, unless they are those of the newest one kept. Its number, from 1 on; 0
+ * and `why` when it could not be written. */
+uint64_t control_history_keep(const char *directory, const struct rules_set *s, const char *who,
+                              uint64_t now_ns, char why[256]);
+/* The set that a rollback put in force, also after a restart, until the next reload; 0: none. */
+uint64_t control_history_pinned(const char *directory);
+bool control_history_pin(const char *directory, uint64_t number, char why[256]); /* 0: none */
+/* Where a set stands. False if it is not there. */
+bool control_history_path(const char *directory, uint64_t number, char out[PATH_MAX]);
 
 /* ---- the other end of the socket, for turnpikectl ---- */
 

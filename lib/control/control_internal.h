@@ -1,6 +1,6 @@
 /* The insides of lib/control: the loop (control.c), the socket (socket.c), what is asked (ask_*.c),
- * reload (reload.c), the client's end (client.c). All of it runs on the control thread but the
- * compiler thread in reload.c. */
+ * reload (reload.c), sets that have run (history.c), what rules did (hits.c), the client's end
+ * (client.c). All of it runs on the control thread but the compiler thread in reload.c. */
 #ifndef CONTROL_INTERNAL_H
 #define CONTROL_INTERNAL_H
 
@@ -52,6 +52,10 @@ struct reload {
     enum reload_state state;
     pthread_t thread;
     struct call_sources sources;
+    const char *history;
+    char from[PATH_MAX]; /* of a rollback: the earlier set's directory */
+    uint64_t set;        /* number in the history: of a rollback's set, or of what was kept */
+    char unkept[256];    /* why it was not kept */
     uint64_t number;
     _Atomic bool done;
     struct call_generation *made; /* NULL: refused */
@@ -59,6 +63,11 @@ struct reload {
     uint64_t since_ns;
     bool again; /* asked for while one was under way */
     char who[64];
+};
+
+/* What a rule did under sets that are gone. */
+struct kept_hits {
+    uint64_t id, rev, matched, decided, unknown, last_ns;
 };
 
 struct control {
@@ -70,6 +79,10 @@ struct control {
     struct hold_table *holds;
     struct reload reload;
     STAILQ_HEAD(, retired) retired;
+    struct kept_hits *kept; /* by id */
+    size_t nkept;
+    uint64_t set;     /* number in the history of the set that runs */
+    bool rolled_back; /* it is not that of the rules directory */
     uint64_t started_ns;
 };
 
@@ -88,8 +101,20 @@ json_t *ask_status(struct control *c);                                   /* ask_
 json_t *ask_holds(struct control *c, struct client *k, const char *what, /* ask_holds.c */
                   const json_t *request);
 
+/* history.c */
+json_t *history_json(const char *directory, uint64_t running);
+/* The newest set kept before that one; 0: there is none. */
+uint64_t history_before(const char *directory, uint64_t number);
+
+/* hits.c */
+json_t *ask_hits(struct control *c);
+/* Adds what the rules of a set that goes have done to what is kept. */
+void hits_keep(struct control *c, const struct call_generation *old);
+
 /* reload.c */
 bool reload_start(struct control *c, const char *who);
+/* The set of that number in the history, or why not: NULL when it is under way. */
+const char *reload_rollback(struct control *c, uint64_t set, const char *who);
 void reload_tick(struct control *c, uint64_t now_ns);
 void reload_free(struct control *c);
 

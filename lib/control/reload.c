@@ -8,24 +8,34 @@
 
 enum { SPREAD_PATIENCE_S = 15 };
 
+/* What is to run is kept first. A history that cannot be written stops no reload: it is said. */
 static void *compile(void *arg)
 {
     struct reload *r = arg;
+    const char *history = r->history;
 
     r->made = call_generation_load(&r->sources, r->number, clock_wall_ns(), &r->diags);
+    r->unkept[0] = 0;
+    if (r->made && r->from[0]) {
+        control_history_pin(history, r->set, r->unkept);
+    } else if (r->made) {
+        control_history_pin(history, 0, r->unkept);
+        r->set = control_history_keep(history, r->made->rules, r->who, clock_wall_ns(), r->unkept);
+    }
     atomic_store_explicit(&r->done, true, memory_order_release);
     return NULL;
 }
 
-bool reload_start(struct control *c, const char *who)
+static bool start(struct control *c, const char *who)
 {
     struct reload *r = &c->reload;
 
-    if (r->state != RELOAD_IDLE) {
-        r->again = true; /* what is on disk now may not be what is being read */
-        return true;
-    }
     r->sources = c->c.sources;
+    if (r->from[0]) {
+        r->sources.rules_directory = r->from;
+        r->sources.rules_beside = c->c.sources.rules_directory;
+    }
+    r->history = c->c.history;
     r->number = (*c->c.generation)->number + 1;
     r->made = NULL;
     r->again = false;
@@ -40,10 +50,35 @@ bool reload_start(struct control *c, const char *who)
     return true;
 }
 
+bool reload_start(struct control *c, const char *who)
+{
+    struct reload *r = &c->reload;
+
+    if (r->state != RELOAD_IDLE) {
+        r->again = true; /* what is on disk now may not be what is being read */
+        return true;
+    }
+    r->from[0] = 0;
+    return start(c, who);
+}
+
+const char *reload_rollback(struct control *c, uint64_t set, const char *who)
+{
+    struct reload *r = &c->reload;
+
+    if (r->state != RELOAD_IDLE)
+        return "a reload is under way; try again";
+    if (!control_history_path(c->c.history, set, r->from))
+        return "there is no such set";
+    r->set = set;
+    return start(c, who) ? NULL : "no thread could be started";
+}
+
 static void record(struct control *c, enum audit_kind kind, const struct call_generation *g)
 {
     const struct reload *r = &c->reload;
     struct audit_event e;
+    char set[64];
 
     if (!audit_begin(&e, c->c.ring, kind, 4096, clock_wall_ns()))
         return;
@@ -51,6 +86,9 @@ static void record(struct control *c, enum audit_kind kind, const struct call_ge
     if (g) {
         audit_number(&e, AUDIT_F_GENERATION, g->number);
         audit_bytes(&e, AUDIT_F_RULES_HASH, rules_hash(g->rules), RULES_HASH);
+        snprintf(set, sizeof(set), r->from[0] ? "rolled back to set %llu" : "set %llu",
+                 (unsigned long long)r->set);
+        audit_text(&e, AUDIT_F_DETAIL, span_cstr(r->unkept[0] ? r->unkept : set));
     } else {
         audit_number(&e, AUDIT_F_COUNT, r->diags.errors);
         if (r->diags.count)
@@ -149,6 +187,10 @@ static void publish(struct control *c, uint64_t now_ns)
     old->g = *c->c.generation;
     STAILQ_INSERT_TAIL(&c->retired, old, next);
     rcu_set_pointer(c->c.generation, r->made);
+    c->set = r->set;
+    c->rolled_back = r->from[0] != 0;
+    if (r->unkept[0])
+        log_warn("control", "the history of rules could not be written: %s", r->unkept);
     record(c, AUDIT_RULES_LOADED, r->made);
     r->state = RELOAD_SPREADING;
     r->since_ns = now_ns;
@@ -176,8 +218,9 @@ static void spreading(struct control *c, uint64_t now_ns)
     outbuf_hex(&o, rules_hash((*c->c.generation)->rules), RULES_HASH);
     hash[o.n] = 0;
     log_info("control", "generation %lu in use by every worker", r->number);
-    finish(c, json_pack("{s:b, s:I, s:s, s:o}", "ok", 1, "generation", (json_int_t)r->number,
-                        "rules_hash", hash, "text", complaints_text(&r->diags)));
+    finish(c, json_pack("{s:b, s:I, s:I, s:s, s:s, s:o}", "ok", 1, "generation",
+                        (json_int_t)r->number, "set", (json_int_t)r->set, "rules_hash", hash,
+                        "history", r->unkept, "text", complaints_text(&r->diags)));
 }
 
 /* An old generation goes when every worker has a newer one and no call that began under it is left.
@@ -190,6 +233,7 @@ static void free_retired(struct control *c)
            !call_generation_pinned(old->g)) {
         urcu_qsbr_synchronize_rcu();
         STAILQ_REMOVE_HEAD(&c->retired, next);
+        hits_keep(c, old->g);
         call_generation_free(old->g);
         free(old);
     }

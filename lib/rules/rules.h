@@ -151,7 +151,15 @@ struct rules_rule {
 /* Reads every *.yaml of a directory. NULL after complaints in `d` (all of them, of all files).
  * Warnings (a rule about to expire) do not make it fail. `now_ns` is the wall clock. */
 struct rules_set *rules_load(const char *directory, uint64_t now_ns, struct diags *d);
+/* The same, with the files that rules name (keys, certificates) taken from another directory: an
+ * earlier set of rules is judged with the keys of today. */
+struct rules_set *rules_load_beside(const char *directory, const char *files, uint64_t now_ns,
+                                    struct diags *d);
 void rules_free(struct rules_set *s);
+
+/* The files that the set was made of, by name, and what stood in them when they were read. */
+unsigned rules_file_count(const struct rules_set *s);
+void rules_file_at(const struct rules_set *s, unsigned i, struct span *name, struct span *text);
 
 const uint8_t *rules_hash(const struct rules_set *s); /* SHA-256 over the files, RULES_HASH bytes */
 unsigned rules_count(const struct rules_set *s);
@@ -213,6 +221,12 @@ static inline void rules_caller_copy(struct rules_caller *to, const struct rules
     memcpy(to->groups, from->groups, from->ngroups * sizeof(from->groups[0]));
 }
 
+/* What calls did to one rule: it matched, it was the reason of the decision, it matched because its
+ * condition was unknown; and when it matched last. One thread writes. */
+struct rules_hits {
+    counter matched, decided, unknown, last_ns;
+};
+
 struct rules_call {
     const struct rules_caller *caller;
     const struct rules_function *function;
@@ -223,6 +237,7 @@ struct rules_call {
     enum body_problem body_problem; /* why the body cannot be read; NONE if it can */
     uint64_t body_size;             /* as sent, also when it was not kept */
     uint64_t now_ns;                /* wall clock */
+    struct rules_hits *hits;        /* counted by rules_at's order; NULL: nowhere */
 };
 
 struct rules_scratch;

@@ -143,11 +143,22 @@ static bool matches(struct rules_run *r, const struct rules_candidate *c, uint64
     return rule->then != RULES_ALLOW;
 }
 
+static void count(struct rules_hits *h, bool decided, bool unknown, uint64_t now_ns)
+{
+    counter_inc(&h->matched);
+    counter_add(&h->decided, decided);
+    counter_add(&h->unknown, unknown);
+    atomic_store_explicit(&h->last_ns, now_ns, memory_order_relaxed);
+}
+
 /* Candidates come strictest first and by id, so the first that counts is the reason. */
-static void note(struct rules_verdict *v, const struct rules_rule *rule, bool unknown)
+static void note(const struct rules_set *s, const struct rules_call *call, struct rules_verdict *v,
+                 const struct rules_rule *rule, bool unknown)
 {
     bool reported = rule->mode == RULES_REPORT;
 
+    if (call->hits)
+        count(&call->hits[rule - s->rules], !reported && !v->rule, unknown, call->now_ns);
     if (v->nmatched < RULES_MATCHED_MAX)
         v->matched[v->nmatched++] = (struct rules_matched){rule, unknown, reported};
     else
@@ -173,6 +184,6 @@ void rules_decide(const struct rules_set *s, struct rules_scratch *x, const stru
     read_documents(x, p, call);
     for (unsigned i = 0; i < p->n; i++)
         if (matches(&x->run, &p->candidates[i], call->now_ns, &unknown))
-            note(v, p->candidates[i].rule, unknown);
+            note(s, call, v, p->candidates[i].rule, unknown);
     x->run.call = NULL;
 }

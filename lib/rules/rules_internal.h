@@ -441,8 +441,14 @@ struct rules_route {
 
 struct rules_index; /* by method */
 
+struct rules_file {
+    struct span name, text;
+};
+
 struct rules_set {
     struct arena mem;
+    struct rules_file *files; /* by name */
+    unsigned nfiles;
     uint8_t hash[RULES_HASH];
     struct rules_rule *rules;
     unsigned nrules;
@@ -510,6 +516,7 @@ struct rules_loader {
     struct arena tmp; /* lives until loading is over */
     struct diags *d;
     const char *directory;
+    const char *beside; /* where the files stand that rules name */
     uint64_t now_ns;
     struct rules_list docs; /* struct yaml_doc */
     struct rules_list connections, rules, masks, issuers, sources, detectors;

@@ -63,8 +63,8 @@ static bool read_all(int fd, char *p, size_t room, size_t *n)
     return true;
 }
 
-/* The whole file, in memory of l->tmp: what is hashed is what is read. p == NULL after a complaint.
- */
+/* The whole file, in memory of the set: what is hashed is what is read, and what is kept.
+ * p == NULL after a complaint. */
 static struct span read_file(struct rules_loader *l, const char *path)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not keep us waiting */
@@ -80,7 +80,7 @@ static struct span read_file(struct rules_loader *l, const char *path)
     } else if (st.st_size > (off_t)YAML_FILE_MAX) {
         why = "it is over 16 MiB";
     } else {
-        p = arena_alloc(&l->tmp, (size_t)st.st_size + 1);
+        p = arena_alloc(&l->set->mem, (size_t)st.st_size + 1);
         if (!read_all(fd, p, (size_t)st.st_size + 1, &n))
             why = strerror(errno);
         else if (n > (size_t)st.st_size)
@@ -150,6 +150,8 @@ static bool load_file(struct rules_loader *l, const char *name, EVP_MD_CTX *hash
         return true;
     if (!hash_part(hash, span_cstr(name)) || !hash_part(hash, text))
         return false;
+    l->set->files[l->set->nfiles++] =
+        (struct rules_file){arena_span(&l->set->mem, span_cstr(name)), text};
     doc = yaml_parse(path, text, l->d);
     if (doc) {
         rules_list_add(&l->docs, &l->tmp, doc);
@@ -163,6 +165,7 @@ static bool load_files(struct rules_loader *l, const struct rules_list *names)
     EVP_MD_CTX *hash = EVP_MD_CTX_new();
     bool good = hash && EVP_DigestInit_ex(hash, EVP_sha256(), NULL) == 1;
 
+    l->set->files = arena_array(&l->set->mem, struct rules_file, names->n);
     for (size_t i = 0; good && i < names->n; i++)
         good = load_file(l, names->at[i], hash);
     good = good && EVP_DigestFinal_ex(hash, l->set->hash, NULL) == 1;
@@ -198,7 +201,14 @@ static struct rules_set *set_new(void)
 
 struct rules_set *rules_load(const char *directory, uint64_t now_ns, struct diags *d)
 {
-    struct rules_loader l = {.tmp = ARENA_INIT, .d = d, .directory = directory, .now_ns = now_ns};
+    return rules_load_beside(directory, directory, now_ns, d);
+}
+
+struct rules_set *rules_load_beside(const char *directory, const char *files, uint64_t now_ns,
+                                    struct diags *d)
+{
+    struct rules_loader l = {
+        .tmp = ARENA_INIT, .d = d, .directory = directory, .beside = files, .now_ns = now_ns};
     struct rules_list names = {0};
     size_t errors = d->errors;
 
@@ -231,6 +241,17 @@ void rules_free(struct rules_set *s)
 const uint8_t *rules_hash(const struct rules_set *s)
 {
     return s->hash;
+}
+
+unsigned rules_file_count(const struct rules_set *s)
+{
+    return s->nfiles;
+}
+
+void rules_file_at(const struct rules_set *s, unsigned i, struct span *name, struct span *text)
+{
+    *name = s->files[i].name;
+    *text = s->files[i].text;
 }
 
 unsigned rules_count(const struct rules_set *s)

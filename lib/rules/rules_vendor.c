@@ -6,7 +6,7 @@ static struct span resolve(struct rules_loader *l, struct span file)
 {
     if (file.n == 0 || file.p[0] == '/')
         return file;
-    return span_cstr(arena_printf(&l->set->mem, "%s/%.*s", l->directory, SPAN_ARG(file)));
+    return span_cstr(arena_printf(&l->set->mem, "%s/%.*s", l->beside, SPAN_ARG(file)));
 }
 
 bool rules_read_file(struct rules_loader *l, const struct yaml_node *n, const char *key,

@@ -22,7 +22,7 @@ enum ctl_exit {
 struct ctl {
     const char *words[8];
     unsigned nwords;
-    bool json, all, follow;
+    bool json, all, follow, never;
     const char *socket, *directory, *vault, *key_file, *connection, *reason;
     const char *output;
     const char *interval, *count;
@@ -37,6 +37,10 @@ int ctl_top(const struct ctl *c);
 int ctl_holds(const struct ctl *c);
 int ctl_rules(const struct ctl *c);
 int ctl_audit(const struct ctl *c);
+int ctl_rules_reload(const struct ctl *c);
+int ctl_rules_rollback(const struct ctl *c, const char *set); /* NULL: the one before */
+int ctl_rules_history(const struct ctl *c);
+int ctl_rules_hits(const struct ctl *c);
 int ctl_secret(const struct ctl *c);
 
 /* A complaint about the command line: CTL_USAGE. */

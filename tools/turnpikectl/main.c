@@ -18,6 +18,10 @@ static const char usage[] =
     "  holds deny ID [--reason T]    refuse it\n"
     "  rules check DIR               read and check a rules directory, change nothing\n"
     "  rules reload                  take over the files; returns once every worker uses them\n"
+    "  rules history                 the sets that have run, newest last\n"
+    "  rules rollback [N]            go back to set N of the history (the one before); holds\n"
+    "                                until the next reload, also after a restart\n"
+    "  rules hits [--never]          what each rule has matched and decided (or has never)\n"
     "  audit query [FILTERS]         records, a line each, newest last\n"
     "  audit tail [FILTERS]          the last records; --follow waits for more\n"
     "  audit export [FILTERS]        records as JSON lines, to standard output or --output\n"
@@ -166,19 +170,29 @@ static const struct {
     T("limit", limit),
 #undef T
 };
-enum { NTEXTS = sizeof(texts) / sizeof(*texts), JSON = 256, ALL, FOLLOW, VERSION, FIRST_TEXT };
+enum {
+    NTEXTS = sizeof(texts) / sizeof(*texts),
+    FLAGS = 6,
+    JSON = 256,
+    ALL,
+    FOLLOW,
+    VERSION,
+    NEVER,
+    FIRST_TEXT
+};
 
 static int parse(int argc, char **argv, struct ctl *c)
 {
-    struct option known[NTEXTS + 6] = {
+    struct option known[NTEXTS + FLAGS + 1] = {
         {"json", no_argument, NULL, JSON},     {"all", no_argument, NULL, ALL},
         {"follow", no_argument, NULL, FOLLOW}, {"version", no_argument, NULL, VERSION},
-        {"help", no_argument, NULL, 'h'},
+        {"help", no_argument, NULL, 'h'},      {"never", no_argument, NULL, NEVER},
     };
     int o;
 
     for (size_t i = 0; i < NTEXTS; i++)
-        known[5 + i] = (struct option){texts[i].name, required_argument, NULL, FIRST_TEXT + (int)i};
+        known[FLAGS + i] =
+            (struct option){texts[i].name, required_argument, NULL, FIRST_TEXT + (int)i};
     while ((o = getopt_long(argc, argv, "h", known, NULL)) != -1) {
         if (o == JSON)
             c->json = true;
@@ -186,6 +200,8 @@ static int parse(int argc, char **argv, struct ctl *c)
             c->all = true;
         else if (o == FOLLOW)
             c->follow = true;
+        else if (o == NEVER)
+            c->never = true;
         else if (o >= FIRST_TEXT)
             memcpy((char *)c + texts[o - FIRST_TEXT].at, &optarg, sizeof(optarg));
         else if (o == 'h' || o == VERSION) {

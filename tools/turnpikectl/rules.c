@@ -47,26 +47,6 @@ static int check(const struct ctl *c, const char *directory)
     return code;
 }
 
-static int reload(const struct ctl *c)
-{
-    int code = CTL_OK;
-    json_t *a = ctl_ask(c, json_pack("{s:s}", "do", "rules.reload"), &code);
-
-    if (!a)
-        return code;
-    if (c->json) {
-        json_dumpf(a, stdout, JSON_COMPACT);
-        putchar('\n');
-    } else {
-        fputs(ctl_text(a, "text"), stderr); /* warnings */
-        printf("generation %lld in use by every worker (rules %.12s)\n",
-               (long long)json_integer_value(json_object_get(a, "generation")),
-               ctl_text(a, "rules_hash"));
-    }
-    json_decref(a);
-    return CTL_OK;
-}
-
 int ctl_rules(const struct ctl *c)
 {
     const char *what = c->nwords > 1 ? c->words[1] : "";
@@ -74,6 +54,12 @@ int ctl_rules(const struct ctl *c)
     if (strcmp(what, "check") == 0 && c->nwords == 3)
         return check(c, c->words[2]);
     if (strcmp(what, "reload") == 0 && c->nwords == 2)
-        return reload(c);
-    return ctl_usage("rules check DIR, or: rules reload");
+        return ctl_rules_reload(c);
+    if (strcmp(what, "rollback") == 0 && c->nwords <= 3)
+        return ctl_rules_rollback(c, c->nwords == 3 ? c->words[2] : NULL);
+    if (strcmp(what, "history") == 0 && c->nwords == 2)
+        return ctl_rules_history(c);
+    if (strcmp(what, "hits") == 0 && c->nwords == 2)
+        return ctl_rules_hits(c);
+    return ctl_usage("rules check DIR, reload, rollback [N], history or hits");
 }

@@ -113,7 +113,9 @@ int ctl_status(const struct ctl *c)
                (long long)json_integer_value(json_object_get(a, "generation")),
                (long long)json_integer_value(json_object_get(a, "rules")),
                (long long)json_integer_value(json_object_get(a, "functions")));
-        printf("rules %s\n", ctl_text(a, "rules_hash"));
+        printf("rules %s, set %lld%s\n", ctl_text(a, "rules_hash"),
+               (long long)json_integer_value(json_object_get(a, "set")),
+               json_is_true(json_object_get(a, "rolled_back")) ? " (rolled back to)" : "");
         printf("audit: %lld records, %lld commits, %lld failed, %lld lost\n",
                number(a, "audit", "last_seq"), number(a, "audit", "commits"),
                number(a, "audit", "commit_failures"), number(a, "audit", "lost"));

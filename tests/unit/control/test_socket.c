@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 // clang-format on
+#include "world.h"
+
 #include <fcntl.h>
 #include <jansson.h>
 #include <poll.h>
@@ -19,146 +21,6 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include "control/control.h"
-#include "control/control_internal.h"
-
-static const char *lab_rules;
-
-struct world {
-    char dir[64], rules[96], socket[96], store[96], vault[96], key[96];
-    struct audit *audit;
-    struct call_generation *generation;
-    struct control *control;
-    _Atomic bool alive, stop;
-    pthread_t thread;
-};
-
-/* A P-256 public key, in the place of the issuer's. */
-static const char jwks[] =
-    "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"kid\":\"k\",\"alg\":\"ES256\",\"use\":\"sig\","
-    "\"x\":\"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU\","
-    "\"y\":\"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0\"}]}";
-
-static void write_file(const char *path, const char *text)
-{
-    FILE *f = fopen(path, "w");
-
-    assert_non_null(f);
-    fputs(text, f);
-    assert_int_equal(fclose(f), 0);
-}
-
-static void shell(const char *fmt, const char *a, const char *b)
-{
-    char command[512];
-
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-    snprintf(command, sizeof(command), fmt, a, b);
-#pragma GCC diagnostic pop
-    assert_int_equal(system(command), 0);
-}
-
-static void make_vault(struct world *w, struct diags *d)
-{
-    static const char *const names[] = {"payments", "special", "impostor"};
-
-    assert_true(vault_key_create(w->key, d));
-    assert_true(vault_create(w->vault, w->key, d));
-    for (unsigned i = 0; i < 3; i++) {
-        char secret[64];
-        uint32_t version;
-
-        snprintf(secret, sizeof(secret), "%s-live", names[i]);
-        assert_true(vault_set(w->vault, w->key, span_cstr(secret), span_cstr(names[i]),
-                              SPAN_LIT("sk_live_0123456789"), clock_wall_ns(), &version, d));
-    }
-}
-
-static void make_files(struct world *w, struct diags *d)
-{
-    char path[160];
-
-    strcpy(w->dir, "/tmp/control-test-XXXXXX");
-    assert_non_null(mkdtemp(w->dir));
-    snprintf(w->rules, sizeof(w->rules), "%s/rules", w->dir);
-    snprintf(w->socket, sizeof(w->socket), "%s/control.sock", w->dir);
-    snprintf(w->store, sizeof(w->store), "%s/store", w->dir);
-    snprintf(w->vault, sizeof(w->vault), "%s/vault", w->dir);
-    snprintf(w->key, sizeof(w->key), "%s/key", w->dir);
-    shell("cp -r %s %s", lab_rules, w->rules);
-    snprintf(path, sizeof(path), "%s/jwks.json", w->rules);
-    write_file(path, jwks);
-    make_vault(w, d);
-}
-
-static struct call_sources sources(const struct world *w)
-{
-    return (struct call_sources){w->rules, w->vault, w->key};
-}
-
-static void *run(void *arg)
-{
-    struct world *w = arg;
-
-    control_run(w->control, &w->stop);
-    return NULL;
-}
-
-static struct control *new_control(struct world *w, struct diags *d)
-{
-    const struct control_config c = {.socket = w->socket,
-                                     .generation = &w->generation,
-                                     .sources = sources(w),
-                                     .audit = w->audit,
-                                     .ring = audit_ring_of(w->audit, 0),
-                                     .alive = &w->alive,
-                                     .version = "test"};
-
-    return control_new(&c, d);
-}
-
-static int setup(void **state)
-{
-    struct world *w = calloc(1, sizeof(*w));
-    struct call_sources s;
-    struct diags d;
-
-    diags_init(&d);
-    make_files(w, &d);
-    const struct audit_config a = {.directory = w->store,
-                                   .appliance = "test",
-                                   .rings = 1,
-                                   .ring_bytes = 1 << 20,
-                                   .segment_bytes = 1 << 20};
-    w->audit = audit_start(&a, &d);
-    s = sources(w);
-    w->generation = call_generation_load(&s, 1, clock_wall_ns(), &d);
-    w->control = w->audit && w->generation ? new_control(w, &d) : NULL;
-    diags_print(&d, stderr, false);
-    assert_non_null(w->control);
-    diags_free(&d);
-    assert_int_equal(pthread_create(&w->thread, NULL, run, w), 0);
-    *state = w;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct world *w = *state;
-
-    atomic_store(&w->stop, true);
-    pthread_join(w->thread, NULL);
-    assert_false(atomic_load(&w->alive));
-    control_free(w->control);
-    assert_int_equal(access(w->socket, F_OK), -1);
-    call_generation_free(w->generation);
-    audit_stop(w->audit, NS_IN_S);
-    shell("rm -rf %s%s", w->dir, "");
-    free(w);
-    return 0;
-}
 
 /* ------------------------------------------------------------------- a client */
 
@@ -212,23 +74,9 @@ static json_t *get(int fd)
     return o;
 }
 
-static json_t *ask_for(const struct world *w, const char *request)
-{
-    char why[256];
-    char *text = control_ask(w->socket, request, why);
-    json_t *o;
-
-    if (!text)
-        fail_msg("%s: %s", request, why);
-    o = json_loads(text, 0, NULL);
-    assert_non_null(o);
-    free(text);
-    return o;
-}
-
 static void fails(const struct world *w, const char *request, int exit_code)
 {
-    json_t *o = ask_for(w, request);
+    json_t *o = world_ask(w, request);
 
     if (!json_is_false(json_object_get(o, "ok")) ||
         json_integer_value(json_object_get(o, "exit")) != exit_code ||
@@ -242,7 +90,7 @@ static void fails(const struct world *w, const char *request, int exit_code)
 
 static void test_status(void **state)
 {
-    json_t *o = ask_for(*state, "{\"do\":\"status\"}");
+    json_t *o = world_ask(*state, "{\"do\":\"status\"}");
 
     assert_true(json_is_true(json_object_get(o, "ok")));
     assert_string_equal(json_string_value(json_object_get(o, "version")), "test");
@@ -276,7 +124,7 @@ static void test_what_is_refused(void **state)
 
 static void test_holds_list(void **state)
 {
-    json_t *o = ask_for(*state, "{\"do\":\"holds.list\",\"all\":true}");
+    json_t *o = world_ask(*state, "{\"do\":\"holds.list\",\"all\":true}");
 
     assert_true(json_is_true(json_object_get(o, "ok")));
     assert_true(json_is_array(json_object_get(o, "holds")));
@@ -334,7 +182,7 @@ static void test_line_that_is_too_long(void **state)
     assert_null(get(fd));
     close(fd);
     free(text);
-    json_decref(ask_for(*state, "{\"do\":\"status\"}"));
+    json_decref(world_ask(*state, "{\"do\":\"status\"}"));
 }
 
 static void test_largest_line(void **state)
@@ -379,7 +227,7 @@ static void test_client_that_does_not_read(void **state)
     }
     if (resident() > before + (16 << 20))
         fail_msg("%zu MiB more", (resident() - before) >> 20);
-    json_decref(ask_for(*state, "{\"do\":\"status\"}")); /* others are served meanwhile */
+    json_decref(world_ask(*state, "{\"do\":\"status\"}")); /* others are served meanwhile */
     close(fd);
 }
 
@@ -402,28 +250,28 @@ static void test_many_clients(void **state)
     for (unsigned i = 0; i < CLIENTS_MAX + 8; i++)
         close(fds[i]);
     usleep(50000);
-    json_decref(ask_for(*state, "{\"do\":\"status\"}"));
+    json_decref(world_ask(*state, "{\"do\":\"status\"}"));
 }
 
 static void test_reload(void **state)
 {
     struct world *w = *state;
-    json_t *o = ask_for(w, "{\"do\":\"rules.reload\"}");
+    json_t *o = world_ask(w, "{\"do\":\"rules.reload\"}");
     int64_t number = json_integer_value(json_object_get(o, "generation"));
     char path[160];
 
     assert_true(json_is_true(json_object_get(o, "ok")));
     json_decref(o);
     snprintf(path, sizeof(path), "%s/wrong.yaml", w->rules);
-    write_file(path, "rules:\n  - id: 1\n    then: perhaps\n");
-    o = ask_for(w, "{\"do\":\"rules.reload\"}");
+    world_write(path, "rules:\n  - id: 1\n    then: perhaps\n");
+    o = world_ask(w, "{\"do\":\"rules.reload\"}");
     assert_true(json_is_false(json_object_get(o, "ok")));
     assert_int_equal(json_integer_value(json_object_get(o, "exit")), 2);
     assert_true(json_array_size(json_object_get(o, "complaints")) > 0);
     assert_non_null(strstr(json_string_value(json_object_get(o, "text")), "wrong.yaml"));
     json_decref(o);
     unlink(path);
-    o = ask_for(w, "{\"do\":\"status\"}");
+    o = world_ask(w, "{\"do\":\"status\"}");
     assert_int_equal(json_integer_value(json_object_get(o, "generation")), number);
     assert_int_equal(json_integer_value(json_object_get(o, "retired")), 0);
     json_decref(o);
@@ -438,7 +286,7 @@ static void test_reload_without_a_secret(void **state)
 
     diags_init(&d);
     assert_true(vault_remove(w->vault, w->key, SPAN_LIT("special-live"), &d));
-    o = ask_for(w, "{\"do\":\"rules.reload\"}");
+    o = world_ask(w, "{\"do\":\"rules.reload\"}");
     assert_true(json_is_false(json_object_get(o, "ok")));
     assert_non_null(strstr(json_string_value(json_object_get(o, "text")),
                            "turnpikectl secret set special-live --connection special"));
@@ -476,11 +324,11 @@ static void test_socket_is_taken(void **state)
     diags_init(&d);
     assert_int_equal(stat(w->socket, &st), 0);
     assert_int_equal(st.st_mode & 0777, 0660);
-    assert_null(new_control(w, &d));
+    assert_null(world_control(w, &d));
     assert_int_equal(d.errors, 1);
     assert_non_null(strstr(d.items[0].message, "another turnpike answers"));
     diags_free(&d);
-    json_decref(ask_for(w, "{\"do\":\"status\"}")); /* and it still does */
+    json_decref(world_ask(w, "{\"do\":\"status\"}")); /* and it still does */
 }
 
 /* Asks as another user; returns the answer's `exit`. */
@@ -554,6 +402,6 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: test_socket RULES_DIRECTORY\n");
         return 64;
     }
-    lab_rules = argv[1];
-    return cmocka_run_group_tests(tests, setup, teardown);
+    world_rules = argv[1];
+    return cmocka_run_group_tests(tests, world_setup, world_teardown);
 }
