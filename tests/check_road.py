@@ -35,7 +35,7 @@ ALLOWED = {
             "tls_vendor_side_drop": "as tls_vendor_side_of", "tls_file_read": "start",
             "tls_pem_blob": "start"},
     "match": {"list_new": "a set being compiled", "locked_new": "a set being compiled",
-              "locked_free": "a set that goes", "slot_free": "once a reload"},
+              "locked_free": "a set that goes", "slot_free": "once a reload", "match_worker_forget": "once a reload"},
     "rules": {"job_run": "rules being checked"},
     "call": {"exchange_new": "more calls in progress than ever before", "exchange_make": "as exchange_new",
              "make_slabs": "start", "map_region": "start", "free_exchanges": "the end"},

@@ -211,6 +211,12 @@ static struct exchange *exchange_make(void)
     return x;
 }
 
+/* Calls in progress on this worker that began under that generation. */
+static uint32_t held_here(const struct call_worker *w, struct call_generation *g)
+{
+    return atomic_load_explicit(&g->pins[w->c.worker].held, memory_order_relaxed);
+}
+
 /* Each worker has a pin of its own, so that a plain addition does. */
 static void pin(struct exchange *x, uint32_t by, memory_order order)
 {
@@ -259,6 +265,8 @@ void exchange_recycle(struct exchange *x)
     LIST_REMOVE(x, link);
     if (x->asked != &w->forgotten)
         buddy_free(w->memory, x->asked);
+    if (x->gen != w->gen && held_here(w, x->gen) == 1)
+        match_worker_forget(w->match, x->gen->match); /* the last call under an older set */
     pin(x, (uint32_t)-1, memory_order_release);
     SLIST_INSERT_HEAD(&w->free_exchanges, x, free);
 }
@@ -296,6 +304,8 @@ static bool adopt_generation(struct call_worker *w, struct call_generation *g)
         return false;
     }
     identity_worker_adopt(w->identity, g->identity);
+    if (w->gen && held_here(w, w->gen) == 0)
+        match_worker_forget(w->match, w->gen->match);
     w->gen = g;
     atomic_store_explicit(&w->seen, g->number, memory_order_release);
     return true;

@@ -73,6 +73,9 @@ void match_worker_free(struct match_worker *w);
  * call when a new generation is taken over, while older streams may still be open). False: no
  * memory. */
 bool match_worker_adopt(struct match_worker *w, const struct match_db *db);
+/* Nothing will be looked for in that database any more: gives its stream memory back, unless a
+ * stream is open. Until then it stays ready, whatever else was adopted. Not on the road. */
+void match_worker_forget(struct match_worker *w, const struct match_db *db);
 
 /* What was found. The value itself is never kept. */
 struct match_found {

@@ -4,9 +4,6 @@
 
 #include <stdlib.h>
 
-/* Databases before the newest ones are forgotten when nothing is open on them. */
-#define SLOTS_KEPT 8u
-
 struct match_worker *match_worker_new(unsigned streams)
 {
     struct match_worker *w = calloc(1, sizeof(*w) + streams * sizeof(w->streams[0]));
@@ -113,20 +110,17 @@ static bool scratch_grow(struct match_worker *w, const struct match_db *db)
     return true;
 }
 
-static void forget_old(struct match_worker *w)
+void match_worker_forget(struct match_worker *w, const struct match_db *db)
 {
-    struct slot **at = &w->slots;
-    unsigned n = 0;
+    struct slot **at = &w->slots, *t;
 
-    while (*at) {
-        struct slot *t = *at;
-        if (++n > SLOTS_KEPT && !t->open) {
-            *at = t->next;
-            slot_free(t);
-        } else {
-            at = &t->next;
-        }
-    }
+    while (*at && (*at)->serial != db->serial)
+        at = &(*at)->next;
+    t = *at;
+    if (!t || t->open)
+        return;
+    *at = t->next;
+    slot_free(t);
 }
 
 bool match_worker_adopt(struct match_worker *w, const struct match_db *db)
@@ -142,7 +136,6 @@ bool match_worker_adopt(struct match_worker *w, const struct match_db *db)
         return false;
     t->next = w->slots;
     w->slots = t;
-    forget_old(w);
     return true;
 }
 

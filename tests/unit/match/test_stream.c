@@ -151,6 +151,12 @@ static void test_generations(void **state)
         rig_up(&old[i], &both);
         assert_true(match_worker_adopt(r.w, old[i].db));
     }
+    /* Each stays ready until it is forgotten, with what is open on it. */
+    match_stream_close(match_stream_open(r.w, old[0].db, &r.policy, MATCH_PLAIN));
+    match_worker_forget(r.w, old[0].db);
+    assert_null(match_stream_open(r.w, old[0].db, &r.policy, MATCH_PLAIN));
+    match_worker_forget(r.w, old[0].db);
+    match_worker_forget(r.w, r.db);
     assert_int_equal(match_stream_scan(s, text, 0, 17, false), 17);
     assert_string_equal(text, "************4242,");
     match_stream_close(s);
