@@ -1,5 +1,6 @@
-/* What a body says: values at named paths of a JSON document or a form, with their places in the
- * raw bytes. Used for requests, for tokens' claims, and for whatever else is JSON and not trusted.
+/* What a body says: values at named paths of a JSON document or a form of either kind, with their
+ * places in the raw bytes. Used for requests, for tokens' claims, and for whatever else is JSON and
+ * not trusted.
  *
  * Three outcomes a path: found, missing, or unreadable; unreadable is whatever could be read in two
  * ways or not at all (a duplicate key on the way, a malformed document, one that is too large). No
@@ -9,9 +10,10 @@
 
 #include "base/base.h"
 
-#define BODY_DEPTH_MAX 64
-#define BODY_PATHS_MAX 4096 /* in one compiled set */
-#define BODY_PAIRS_MAX 4096 /* pairs of a form */
+#define BODY_DEPTH_MAX    64
+#define BODY_PATHS_MAX    4096 /* in one compiled set */
+#define BODY_PAIRS_MAX    4096 /* pairs of a form, parts of multipart/form-data */
+#define BODY_BOUNDARY_MAX 70
 
 /* ------------------------------------------------------------------ paths */
 
@@ -41,14 +43,21 @@ enum body_kind {
 struct body_value {
     enum body_kind kind;
     bool boolean;
-    bool duplicate;   /* with UNREADABLE: a key on the path is there more than once */
+    bool duplicate;   /* with UNREADABLE: a key on the path is there more than once, or else what
+                         stands there can be read in two ways */
     struct span raw;  /* in the body: with quotes and escapes; empty if missing */
     struct span text; /* unescaped string or number's text; into `raw` if nothing was escaped,
                          else into scratch */
     unsigned length;  /* elements of an array, members of an object */
 };
 
-enum body_type { BODY_NONE, BODY_JSON, BODY_FORM, BODY_OTHER };
+enum body_type { BODY_NONE, BODY_JSON, BODY_FORM, BODY_MULTIPART, BODY_OTHER };
+
+/* Are its values written without a type, so that `5` is a number or a text as it is wanted? */
+static inline bool body_type_is_form(enum body_type t)
+{
+    return t == BODY_FORM || t == BODY_MULTIPART;
+}
 
 /* Why a whole body is unreadable: stable names for records. */
 /* clang-format off */
@@ -72,8 +81,14 @@ struct body_values {
 };
 
 /* By Content-Type value: application/json and +json (charset absent or utf-8) -> JSON,
- * application/x-www-form-urlencoded -> FORM, empty -> NONE, all else OTHER. */
+ * application/x-www-form-urlencoded -> FORM, multipart/form-data with one good boundary (and no
+ * parameter beside it but a charset of utf-8) -> MULTIPART, empty -> NONE, all else OTHER. */
 enum body_type body_type_of(struct span content_type);
+/* The boundary of a Content-Type for which body_type_of says MULTIPART; false for all others.
+ * body_read takes it from the body's first line: before it reads one, its user sees to it that the
+ * two are the same (body_boundary_is). */
+bool body_boundary_of(struct span content_type, struct span *boundary);
+bool body_boundary_is(struct span content_type, struct span body);
 
 /* Reads the body and fills out->v (out->v and out->count = body_paths_count given by the caller).
  * `scratch` holds unescaped strings; when it is spent, problem is SCRATCH; one as large as the body
@@ -93,9 +108,38 @@ enum body_type body_type_of(struct span content_type);
  * (`x[1]` without `x[0]`) or beside names; brackets out of place (`x[y`, `x[y]z`, `[x]`) at the
  * name before them.
  *
+ * Multipart (RFC 7578): fields by the same keys as a form's, with the same rules for what is there
+ * twice. A part with a file name is an object with the strings `name` and `type` (the media type,
+ * in lower case, without parameters; MISSING where the part has none) and the number `size`; its
+ * bytes are no value, and nor is what stands in them. A part of a JSON type that is no file is a
+ * string: its fields are not looked into. In doubt (UNREADABLE, `duplicate`): an empty file name, a
+ * part of multipart/..., of another charset than utf-8, or a text that is not UTF-8; of a file's
+ * name, one with %XX in it. All else that servers read in different ways is MALFORMED: a byte
+ * before the first delimiter or after the last but for one CRLF; a delimiter that does not stand on
+ * its own line, or the text of one anywhere else; lines that do not end in CRLF or are folded; a
+ * part without exactly one Content-Disposition of form-data with exactly one name, with a parameter
+ * beside `name` and `filename`, a backslash in either or %XX in a name; a transfer or content
+ * encoding; a Content-Length that is not the part's; TOO_MANY: more than 16 fields of a part.
+ *
  * BODY_NONE: TYPE unless the body is empty, then every path is MISSING. BODY_OTHER: TYPE. */
 void body_read(const struct body_paths *p, enum body_type type, struct span body,
                struct span scratch, struct body_values *out);
+
+/* The parts of a multipart body, from the first to the last, for those who want them as they are.
+ * The delimiter is "--" and the boundary. `bad` is where the body is malformed: what was given out
+ * before is then worth nothing. Heads are not looked into. */
+struct body_part {
+    struct span head; /* its fields, each but the last with its CRLF */
+    struct span content;
+};
+struct body_parts {
+    struct span delimiter, rest;
+    const char *bad;
+    bool done;
+};
+bool body_parts_begin(struct body_parts *it, struct span body);
+/* False: there are no more, or `bad` is set. */
+bool body_parts_next(struct body_parts *it, struct body_part *out);
 
 /* Marks every path unreadable for a cause found elsewhere (too large, encoded). */
 void body_unreadable(enum body_problem why, struct body_values *out);

@@ -102,6 +102,8 @@ struct body_node *body_find_key(struct body_reader *r, const struct body_node *p
 
 /* ---------------------------------------------------------------- bytes */
 
+int body_hex_value(char c); /* -1: no hex digit */
+
 /* The length of the UTF-8 sequence at `p` that is not ASCII; 0 if it is none (RFC 3629). */
 size_t body_utf8_len(const char *p, const char *end);
 bool body_utf8_valid(struct span s);
@@ -122,6 +124,7 @@ bool body_unescape(struct span s, char *out, size_t *n);
 
 bool body_read_json(struct body_reader *r);
 bool body_read_form(struct body_reader *r);
+bool body_read_multipart(struct body_reader *r);
 /* Of a form, once all pairs are read: kinds, lengths and doubts of containers. */
 void body_settle_form(struct body_reader *r);
 
@@ -140,5 +143,72 @@ struct body_step {
 };
 struct body_step body_first_step(struct span *key);
 struct body_step body_next_step(struct span *rest);
+
+/* Distinct members of containers that must be counted. The hash is keyed, as the names are a
+ * stranger's. */
+struct body_member {
+    const struct body_node *of;
+    struct span name;
+    uint64_t hash;
+};
+
+#define BODY_MEMBERS_MAX  2048
+#define BODY_MEMBER_SLOTS 4096 /* a power of two, and at most half of it used */
+
+/* The fields of a form as they come, whatever the form is written in. */
+struct body_fields {
+    struct body_reader *r;
+    unsigned count; /* for the reader of the form: how many have come */
+    bool keep;      /* the text of the last one is still needed */
+    uint64_t seed;
+    unsigned members;
+    bool slots_ready;
+    uint16_t slots[BODY_MEMBER_SLOTS]; /* place in `member` + 1 */
+    struct body_member member[BODY_MEMBERS_MAX];
+};
+
+enum body_field_kind {
+    BODY_FIELD_TEXT,   /* a number if it is written as one */
+    BODY_FIELD_STRING, /* never a number */
+    BODY_FIELD_DOUBT,  /* it is there, and cannot be read in one way */
+    BODY_FIELD_FILE,   /* `raw` is its name, `text` its bytes */
+};
+struct body_field {
+    enum body_field_kind kind;
+    struct span raw, text;
+    bool odd_name;             /* of a file: it can be read in two ways */
+    struct span type, subtype; /* of a file; empty if it has none */
+};
+
+void body_fields_begin(struct body_fields *f, struct body_reader *r);
+/* False after body_fail. */
+bool body_fields_take(struct body_fields *f, struct span key, const struct body_field *field);
+
+/* ------------------------------------------------------------- media types */
+
+bool body_boundary_valid(struct span s);
+bool body_is_token(struct span s); /* RFC 9110 5.6.2 */
+/* "utf-8" or "utf8", in whatever case. */
+bool body_is_utf8_name(struct span s);
+/* The type and subtype of a Content-Type value. False if it is none, or if its parameters say
+ * something of the charset that is not utf-8, once. */
+bool body_media(struct span value, struct span *type, struct span *subtype);
+bool body_is_json_media(struct span type, struct span subtype);
+/* "%" and two hex digits. */
+bool body_has_escape(struct span s);
+
+/* The head of a part of a multipart body. */
+struct body_part_head {
+    struct span name;
+    bool file; /* there is a file name, */
+    struct span file_name;
+    struct span type, subtype; /* of Content-Type; empty if there is none */
+    bool unreadable;           /* another charset, or parts within the part */
+    /* When it is refused: */
+    enum body_problem problem;
+    const char *at;
+};
+/* `content_n`: bytes of the part, which its Content-Length must not contradict. */
+bool body_part_head_read(struct span head, size_t content_n, struct body_part_head *out);
 
 #endif

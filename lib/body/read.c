@@ -46,6 +46,8 @@ static bool read_document(struct body_reader *r, enum body_type type)
         return r->body.n ? body_read_json(r) : body_fail(r, BODY_PROBLEM_EMPTY, r->body.p);
     case BODY_FORM:
         return body_read_form(r);
+    case BODY_MULTIPART:
+        return body_read_multipart(r);
     case BODY_NONE:
         return r->body.n == 0 || body_fail(r, BODY_PROBLEM_TYPE, r->body.p);
     default:

@@ -5,7 +5,7 @@
 #include <emmintrin.h>
 #endif
 
-static int hex_value(char c)
+int body_hex_value(char c)
 {
     if (c >= '0' && c <= '9')
         return c - '0';
@@ -21,7 +21,7 @@ static int hex4(const char *p, const char *end)
     if (end - p < 4)
         return -1;
     for (int i = 0; i < 4; i++) {
-        int digit = hex_value(p[i]);
+        int digit = body_hex_value(p[i]);
         if (digit < 0)
             return -1;
         v = v << 4 | digit;

@@ -5,6 +5,7 @@
  *     admit.c       who gets a connection, and when handshakes have their turn
  *     peers.c       connections a caller's address
  *     exchange.c    one call: from a parsed head to a decision, parked, resumed, ended
+ *     request_body.c  its body: what it is, its bytes, what is judged of them
  *     held.c        messages with the control thread
  *     wait.c        how long a call waits for what, and what it keeps meanwhile
  *     forward.c     the request on its way to the vendor
@@ -383,14 +384,10 @@ void caller_drop_input(struct caller *c);
 /* exchange.c */
 /* None of these frees the caller; after exchange_end the exchange is gone. */
 void exchange_begin(struct exchange *x); /* a head has been parsed into x->head */
-/* Reads the body as far as it has come. STEP_DEAD: the session failed. */
-enum step exchange_body(struct exchange *x);
+/* The body has come as far as it is read before the decision. */
+void exchange_decide(struct exchange *x);
 void exchange_durable(struct exchange *x); /* the record of the decision is on disk */
 void exchange_approved(struct exchange *x, const char *who);
-/* Fills the caller's buffer behind the head with what has come. TLS_OK: there are bytes. */
-enum tls_result exchange_refill(struct exchange *x);
-/* An interim 100 to a caller that waits for one before it sends the body. */
-void exchange_say_continue(struct exchange *x);
 /* Fills x->id. */
 void exchange_identify_call(struct exchange *x);
 void exchange_caller_gone(struct exchange *x);
@@ -400,6 +397,20 @@ void exchange_end(struct exchange *x, const char *outcome);
 void exchange_refuse(struct exchange *x, enum call_cause cause, const char *cause_name,
                      struct span message);
 void exchange_timer(struct exchange *x, uint64_t after_us);
+
+/* request_body.c */
+/* From the head: type, and what makes a body unreadable before its first byte. */
+void request_body_classify(struct exchange *x);
+/* Reads the body as far as it has come. STEP_DEAD: the session failed. */
+enum step exchange_body(struct exchange *x);
+/* Before the decision: sees to it that what has come can be read. */
+void request_body_open(struct exchange *x);
+/* What the decision, the record and a reviewer see; empty if it cannot be read. */
+struct span request_body_seen(const struct exchange *x);
+/* Fills the caller's buffer behind the head with what has come. TLS_OK: there are bytes. */
+enum tls_result exchange_refill(struct exchange *x);
+/* An interim 100 to a caller that waits for one before it sends the body. */
+void exchange_say_continue(struct exchange *x);
 
 /* held.c */
 void held_open(struct exchange *x);

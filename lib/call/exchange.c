@@ -104,56 +104,18 @@ static void refuse_host(struct exchange *x, struct span sni)
                     span_of(text, (size_t)n));
 }
 
-/* Which body the rules will see. */
-static void classify_body(struct exchange *x)
-{
-    const struct http_field *type = http_field(x->head, HTTP_F_CONTENT_TYPE);
-    const struct http_field *coding = http_field(x->head, HTTP_F_CONTENT_ENCODING);
-
-    x->body_type = body_type_of(type ? type->value : SPAN_NONE);
-    if (http_field_count(x->head, HTTP_F_CONTENT_TYPE) > 1)
-        x->body_problem = BODY_PROBLEM_TYPE;
-    if (coding && !span_ieq(coding->value, SPAN_LIT("identity")))
-        x->body_problem = BODY_PROBLEM_ENCODING;
-    if (x->head->framing == HTTP_BODY_LENGTH &&
-        x->head->content_length > x->connection->inspect_request) {
-        x->body_problem = BODY_PROBLEM_TOO_LARGE;
-        x->stream_up = true;
-        x->body_size = x->head->content_length;
-    }
-}
-
-static void decide(struct exchange *x);
-
-void exchange_say_continue(struct exchange *x)
-{
-    struct outq *q = &x->caller->out;
-    struct outbuf o;
-
-    if (!x->head->expect_continue || x->upload_done || !outq_open(q, x->w->memory, OUT_BLOCK))
-        return;
-    o = outbuf_on(q->p + q->end, outq_room(q));
-    outbuf_lit(&o, "HTTP/1.1 100 Continue\r\n\r\n");
-    if (o.full)
-        return;
-    q->end += o.n;
-    q->ready = q->end;
-    x->head->expect_continue = false;
-    outq_flush(q, x->caller->leg.tls);
-}
-
 static void read_body_or_decide(struct exchange *x)
 {
-    classify_body(x);
+    request_body_classify(x);
     if (x->head->framing == HTTP_BODY_NONE ||
         (x->head->framing == HTTP_BODY_LENGTH && x->head->content_length == 0)) {
         x->upload_done = true;
-        decide(x);
+        exchange_decide(x);
         return;
     }
     EVP_DigestInit_ex2(x->sha_request, x->w->sha256, NULL);
     if (x->stream_up) {
-        decide(x);
+        exchange_decide(x);
     } else {
         x->state = X_BODY;
         if (x->caller->in_pos == x->caller->in_len)
@@ -243,115 +205,6 @@ void exchange_begin(struct exchange *x)
     }
 }
 
-/* ----------------------------------------------------------------------- body */
-
-static bool body_grow(struct exchange *x, size_t want)
-{
-    struct buddy *memory = x->w->memory;
-    size_t cap = x->body_cap ? x->body_cap : BODY_BLOCK;
-    char *p;
-
-    if (want <= x->body_cap)
-        return true;
-    while (cap < want)
-        cap *= 2;
-    p = buddy_alloc(memory, cap);
-    if (!p)
-        return false;
-    if (x->body) {
-        memcpy(p, x->body, x->body_len);
-        buddy_free(memory, x->body);
-    }
-    x->body = p;
-    x->body_cap = buddy_size(memory, p);
-    return true;
-}
-
-static bool body_take(struct exchange *x, struct span data)
-{
-    if (data.n == 0)
-        return true;
-    if (!body_grow(x, x->body_len + data.n))
-        return false;
-    memcpy(x->body + x->body_len, data.p, data.n);
-    record_digest(x->w, x->sha_request, data.p, data.n);
-    x->body_len += data.n;
-    x->body_size += data.n;
-    return true;
-}
-
-enum tls_result exchange_refill(struct exchange *x)
-{
-    struct caller *c = x->caller;
-    enum tls_result r;
-    size_t got;
-
-    if (c->in_pos < c->in_len)
-        return TLS_OK;
-    c->in_pos = c->in_len = x->head_len;
-    r = tls_read(c->leg.tls, c->in + c->in_len, c->in_cap - c->in_len, &got);
-    if (r == TLS_OK)
-        c->in_len += got;
-    return r;
-}
-
-/* Consumes what the caller's buffer holds. False once the call has left X_BODY. */
-static bool body_consume(struct exchange *x)
-{
-    struct caller *c = x->caller;
-
-    while (!x->upload.done && c->in_pos < c->in_len) {
-        struct span data;
-        enum http_error why;
-        size_t used;
-        struct span in = span_of(c->in + c->in_pos, c->in_len - c->in_pos);
-
-        if (IN_STAGE(&x->w->stages, STAGE_HTTP,
-                     http_body_next(&x->upload, in, &data, &used, &why)) == HTTP_BAD) {
-            x->close_caller = x->upload_done = true;
-            exchange_refuse(x, CALL_bad_request, http_error_name(why),
-                            span_cstr(http_error_text(why)));
-            return false;
-        }
-        c->in_pos += used;
-        if (!body_take(x, data)) {
-            exchange_refuse(x, CALL_busy, NULL, SPAN_NONE);
-            return false;
-        }
-        if (x->body_len > x->connection->inspect_request) {
-            x->body_problem = BODY_PROBLEM_TOO_LARGE;
-            x->upload_done = x->upload.done;
-            x->stream_up = !x->upload_done;
-            decide(x);
-            return false;
-        }
-        if (used == 0)
-            break;
-    }
-    if (!x->upload.done)
-        return true;
-    x->upload_done = true;
-    decide(x);
-    return false;
-}
-
-enum step exchange_body(struct exchange *x)
-{
-    for (;;) {
-        enum tls_result r;
-
-        if (!body_consume(x))
-            return STEP_ON;
-        r = exchange_refill(x);
-        if (r == TLS_AGAIN)
-            return STEP_WAIT;
-        if (r != TLS_OK) {
-            caller_abort(x->caller);
-            return STEP_DEAD;
-        }
-    }
-}
-
 /* ------------------------------------------------------------------- deciding */
 
 static void judge(struct exchange *x)
@@ -363,7 +216,7 @@ static void judge(struct exchange *x)
         .params = &x->asked->params,
         .head = x->head,
         .body_type = x->body_type,
-        .body = x->body_problem ? SPAN_NONE : span_of(x->body, x->body_len),
+        .body = request_body_seen(x),
         .body_problem = x->body_problem,
         .body_size = x->body_size,
         .now_ns = x->w->wall_ns,
@@ -432,11 +285,12 @@ static bool is_relaxed(const struct exchange *x)
     return said == RULES_DURABILITY_UNSAID ? x->w->c.relaxed : said == RULES_DURABILITY_RELAXED;
 }
 
-static void decide(struct exchange *x)
+void exchange_decide(struct exchange *x)
 {
     const struct rules_rule *rule;
 
     wheel_stop(x->w->wheel, &x->timer);
+    request_body_open(x);
     judge(x);
     rule = x->verdict.rule;
     if (x->w->draining)

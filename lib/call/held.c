@@ -62,7 +62,7 @@ static bool put_digest(struct exchange *x, struct hold_request *r)
         .method = x->head->method,
         .path = x->head->path,
         .query = x->head->query,
-        .body_type = x->body_type,
+        .body_type = x->body_problem ? BODY_OTHER : x->body_type,
         .body = span_of(x->body, x->body_len),
         .head = x->head,
         .rules_connection = x->connection,

@@ -1,22 +1,36 @@
 #include "hold/hold_internal.h"
 
-static bool sound_json(struct span body)
+static bool sound(enum body_type type, struct span body)
 {
     struct arena mem = ARENA_INIT;
     struct body_paths *none = body_paths_new(&mem);
     struct body_values values = {0};
 
-    body_read(none, BODY_JSON, body, SPAN_NONE, &values);
+    body_read(none, type, body, SPAN_NONE, &values);
     arena_free(&mem);
     return values.problem == BODY_PROBLEM_NONE;
 }
 
+/* Part by part: the boundary is another each time the same call is sent. */
+static bool feed_parts(EVP_MD_CTX *md, struct span body)
+{
+    struct body_parts it;
+    struct body_part part;
+    bool ok = body_parts_begin(&it, body);
+
+    while (ok && body_parts_next(&it, &part))
+        ok = hold_feed_span(md, part.head) && hold_feed_span(md, part.content);
+    return ok && EVP_DigestUpdate(md, "E", 1) == 1;
+}
+
 static bool feed_body(EVP_MD_CTX *md, const struct hold_subject *s)
 {
-    if (s->body_type == BODY_JSON && sound_json(s->body))
+    if (s->body_type == BODY_JSON && sound(BODY_JSON, s->body))
         return EVP_DigestUpdate(md, "J", 1) == 1 && hold_feed_json(md, s->body);
     if (s->body_type == BODY_FORM)
         return EVP_DigestUpdate(md, "F", 1) == 1 && hold_feed_pairs(md, s->body, false);
+    if (s->body_type == BODY_MULTIPART && sound(BODY_MULTIPART, s->body))
+        return EVP_DigestUpdate(md, "M", 1) == 1 && feed_parts(md, s->body);
     return EVP_DigestUpdate(md, "R", 1) == 1 && hold_feed_span(md, s->body);
 }
 

@@ -43,9 +43,9 @@ struct hold_subject {
 };
 
 /* SHA-256 over the subject: length-prefixed parts; query pairs sorted; JSON bodies in RFC 8785
- * canonical form, forms as ordered decoded pairs, anything else raw. A JSON or form body that
- * cannot be read is taken raw. False if out of memory (hold nothing then: block). Any thread; not
- * on the fast path: held calls only. */
+ * canonical form, forms as ordered decoded pairs, multipart as its parts in their order without the
+ * boundary, anything else raw. A body that cannot be read is taken raw. False if out of memory
+ * (hold nothing then: block). Any thread; not on the fast path: held calls only. */
 bool hold_digest(const struct hold_subject *s, uint8_t out[HOLD_DIGEST]);
 
 /* ----------------------------------------------------------------- messages */

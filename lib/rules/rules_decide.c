@@ -100,7 +100,7 @@ struct outbuf rules_scratch_room(struct rules_scratch *x, enum rules_doc d)
 static void read_document(struct rules_scratch *x, const struct rules_plan *p, enum rules_doc d,
                           enum body_type type, struct span text)
 {
-    x->run.form[d] = type == BODY_FORM;
+    x->run.form[d] = body_type_is_form(type);
     x->doc[d].count = p->npaths[d];
     if (p->npaths[d])
         rules_scratch_read(x, d, p->paths[d], p->npaths[d], type, text);

@@ -13,8 +13,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
     } while (0)
 
 static const char *const wanted[] = {
-    "",   "a", "a.b",    "a.b.c",         "a[0]",     "a[1].b",  "[0]", "[1][0]",  "amount",
-    "ab", "A", "[\"\"]", "[\"\\u00e4\"]", "a[\"0\"]", "a[0][0]", "b.a", "b[0].a.b"};
+    "",        "a",      "a.b",      "a.b.c",  "a[0]",   "a[1].b",        "[0]",
+    "[1][0]",  "amount", "ab",       "A",      "[\"\"]", "[\"\\u00e4\"]", "a[\"0\"]",
+    "a[0][0]", "b.a",    "b[0].a.b", "a.name", "a.type", "a.size",        "a[0].size"};
 #define WANTED (sizeof(wanted) / sizeof(wanted[0]))
 
 static struct body_paths *paths(void)
@@ -92,6 +93,29 @@ static void check_document(enum body_type type, struct span body)
     free(scratch);
 }
 
+/* Parts as they are handed out are those of an accepted body, in their order and without a gap. */
+static void check_parts(struct span body)
+{
+    struct body_value whole;
+    struct body_values out = {.count = 1, .v = &whole};
+    struct body_parts it;
+    struct body_part part;
+    const char *at = body.p;
+    unsigned parts = 0;
+    bool begun = body_parts_begin(&it, body);
+
+    while (begun && body_parts_next(&it, &part)) {
+        CHECK(part.head.p == at + it.delimiter.n + 2 && inside(part.content, body));
+        CHECK(part.content.p == part.head.p + part.head.n + 4);
+        CHECK(!memmem(part.content.p, part.content.n, it.delimiter.p, it.delimiter.n));
+        at = part.content.p + part.content.n + 2;
+        parts++;
+    }
+    body_read(whole_only(), BODY_MULTIPART, body, SPAN_NONE, &out);
+    CHECK(out.problem || (begun && !it.bad && parts));
+    CHECK(out.problem || body.p + body.n - at >= (ptrdiff_t)it.delimiter.n + 2);
+}
+
 static void check_numbers(struct span s)
 {
     struct span a = span_cut(&s, ','), b = span_cut(&s, ',');
@@ -111,7 +135,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 
     if (n == 0)
         return 0;
-    switch (bytes[0] % 5) {
+    switch (bytes[0] % 6) {
     case 0:
     case 1:
         check_document(BODY_JSON, s);
@@ -120,6 +144,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
         check_document(BODY_FORM, s);
         break;
     case 3:
+        check_document(BODY_MULTIPART, s);
+        check_parts(s);
+        break;
+    case 4:
         check_numbers(s);
         break;
     default:

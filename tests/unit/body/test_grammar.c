@@ -189,7 +189,7 @@ static void test_types(void **state)
         {"application/+json", BODY_OTHER},
         {"text/json", BODY_OTHER},
         {"text/plain", BODY_OTHER},
-        {"multipart/form-data; boundary=x", BODY_OTHER},
+        {"multipart/form-data; boundary=x", BODY_MULTIPART},
         {"text/x-www-form-urlencoded", BODY_OTHER},
         {"application/x-www-form-urlencoded; charset=utf-16", BODY_OTHER},
     };

@@ -207,6 +207,24 @@ static void test_forms(void **state)
     differ(BODY_FORM, "a=%2", "a=%02");
 }
 
+#define PART(boundary, name, value)                                                                \
+    "--" boundary "\r\nContent-Disposition: form-data; name=" name "\r\n\r\n" value "\r\n"
+
+static void test_multipart(void **state)
+{
+    (void)state;
+    same(BODY_MULTIPART, PART("x", "a", "1") PART("x", "b", "2") "--x--",
+         PART("yy", "a", "1") PART("yy", "b", "2") "--yy--\r\n");
+    differ(BODY_MULTIPART, PART("x", "a", "1") "--x--", PART("x", "a", "2") "--x--");
+    differ(BODY_MULTIPART, PART("x", "a", "1") "--x--", PART("x", "b", "1") "--x--");
+    differ(BODY_MULTIPART, PART("x", "a", "1") PART("x", "b", "2") "--x--",
+           PART("x", "b", "2") PART("x", "a", "1") "--x--");
+    differ(BODY_MULTIPART, PART("x", "a", "1") PART("x", "a", "1") "--x--",
+           PART("x", "a", "1") "--x--");
+    /* what cannot be read is what it is, byte for byte */
+    differ(BODY_MULTIPART, PART("x", "a", "1") "--x", PART("y", "a", "1") "--y");
+}
+
 static void test_queries(void **state)
 {
     (void)state;
@@ -312,6 +330,7 @@ int main(void)
         cmocka_unit_test(test_malformed_is_taken_raw),
         cmocka_unit_test(test_body_types),
         cmocka_unit_test(test_forms),
+        cmocka_unit_test(test_multipart),
         cmocka_unit_test(test_queries),
         cmocka_unit_test(test_every_part_counts),
         cmocka_unit_test(test_what_does_not_count),
