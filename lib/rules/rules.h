@@ -6,6 +6,8 @@
 #ifndef RULES_RULES_H
 #define RULES_RULES_H
 
+#include "window/window.h"
+
 #include "base/base.h"
 #include "body/body.h"
 #include "http/http.h"
@@ -16,6 +18,7 @@
 #define RULES_PARAMS_MAX  16
 #define RULES_GROUPS_MAX  64
 #define RULES_HASH        32
+#define RULES_WINDOWS_MAX 16 /* that the rules on one function may ask for */
 
 struct rules_set;
 struct rules_told;
@@ -260,6 +263,12 @@ struct rules_verdict {
         bool unknown, reported; /* reported: mode `report`, took no part */
     } matched[RULES_MATCHED_MAX];
     unsigned more; /* matching rules beyond RULES_MATCHED_MAX */
+    /* Where the call counts from now on, if it is not blocked. If it is never sent, whoever decides
+     * that gives it back: window_give_back. */
+    struct window_count counted[RULES_WINDOWS_MAX];
+    unsigned ncounted;
+    unsigned window_tries; /* how often another's undecided call stood in the way */
+    bool window_full;      /* a window was unknown because the table had no place for it */
 };
 
 /* Memory for one decision at a time, fit for any set. One a worker. NULL: out of memory. */
@@ -267,7 +276,16 @@ struct rules_scratch *rules_scratch_new(void);
 void rules_scratch_free(struct rules_scratch *x);
 /* Grows the scratch for a set. Not on the road. False: no memory. */
 bool rules_scratch_adopt(struct rules_scratch *x, const struct rules_set *s);
+/* Where calls are counted; shared by all who decide. Without it every window is unknown. */
+void rules_scratch_windows(struct rules_scratch *x, struct window_table *t);
+/* The longest window that a rule of the set asks for; 0: none does. */
+uint64_t rules_longest_window(const struct rules_set *s);
 
+/* With windows it also counts the call, in all windows of the rules on its function that are not
+ * `off`, if it is not blocked. If others decide in the same windows at the same time, the decision
+ * is what it would be had one call come after the other; should they stand in its way
+ * RULES_WINDOW_TRIES times, the stricter of what may have been is taken. */
+#define RULES_WINDOW_TRIES 16
 void rules_decide(const struct rules_set *s, struct rules_scratch *x, const struct rules_call *call,
                   struct rules_verdict *v);
 

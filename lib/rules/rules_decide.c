@@ -14,6 +14,7 @@ struct rules_scratch {
     char *text[DOC_COUNT];
     size_t room[DOC_COUNT]; /* of text[] */
     struct rules_run run;
+    struct rules_windows windows;
 };
 
 struct rules_scratch *rules_scratch_new(void)
@@ -97,6 +98,12 @@ struct outbuf rules_scratch_room(struct rules_scratch *x, enum rules_doc d)
     return outbuf_on(x->text[d], x->room[d]);
 }
 
+void rules_scratch_windows(struct rules_scratch *x, struct window_table *t)
+{
+    x->windows.table = t;
+    x->windows.random = (uintptr_t)x; /* not as another's */
+}
+
 static void read_document(struct rules_scratch *x, const struct rules_plan *p, enum rules_doc d,
                           enum body_type type, struct span text)
 {
@@ -123,10 +130,11 @@ static void read_documents(struct rules_scratch *x, const struct rules_plan *p,
 
 /* Unknown counts against the call: it makes a rule that blocks or holds match, and never one that
  * allows. */
-static bool matches(struct rules_run *r, const struct rules_candidate *c, uint64_t now_ns,
+static bool matches(struct rules_scratch *x, const struct rules_candidate *c, uint64_t now_ns,
                     bool *unknown)
 {
     const struct rules_rule *rule = c->rule;
+    struct rules_run *r = &x->run;
     struct rules_value v;
 
     *unknown = false;
@@ -136,6 +144,7 @@ static bool matches(struct rules_run *r, const struct rules_candidate *c, uint64
         return true;
     for (unsigned d = 0; d < DOC_COUNT; d++)
         r->slots[d] = c->slots[d];
+    r->window = c->window ? rules_windows_of(&x->windows, c) : NULL;
     v = rules_eval(c->when, r);
     if (v.kind == VALUE_BOOL)
         return v.boolean;
@@ -143,22 +152,29 @@ static bool matches(struct rules_run *r, const struct rules_candidate *c, uint64
     return rule->then != RULES_ALLOW;
 }
 
-static void count(struct rules_hits *h, bool decided, bool unknown, uint64_t now_ns)
+/* What is to be decided, by which rules. */
+struct matter {
+    const struct rules_set *set;
+    const struct rules_plan *plan;
+    const struct rules_call *call;
+    struct rules_scratch *x;
+};
+
+static void hit(const struct matter *m, const struct rules_rule *rule, bool decided, bool unknown)
 {
+    struct rules_hits *h = &m->call->hits[rule - m->set->rules];
+
     counter_inc(&h->matched);
     counter_add(&h->decided, decided);
     counter_add(&h->unknown, unknown);
-    atomic_store_explicit(&h->last_ns, now_ns, memory_order_relaxed);
+    atomic_store_explicit(&h->last_ns, m->call->now_ns, memory_order_relaxed);
 }
 
 /* Candidates come strictest first and by id, so the first that counts is the reason. */
-static void note(const struct rules_set *s, const struct rules_call *call, struct rules_verdict *v,
-                 const struct rules_rule *rule, bool unknown)
+static void note(struct rules_verdict *v, const struct rules_rule *rule, bool unknown)
 {
     bool reported = rule->mode == RULES_REPORT;
 
-    if (call->hits)
-        count(&call->hits[rule - s->rules], !reported && !v->rule, unknown, call->now_ns);
     if (v->nmatched < RULES_MATCHED_MAX)
         v->matched[v->nmatched++] = (struct rules_matched){rule, unknown, reported};
     else
@@ -170,20 +186,83 @@ static void note(const struct rules_set *s, const struct rules_call *call, struc
     v->unknown = unknown;
 }
 
-void rules_decide(const struct rules_set *s, struct rules_scratch *x, const struct rules_call *call,
-                  struct rules_verdict *v)
+/* `hits`: it is the last word, and counted. */
+static void judge(const struct matter *m, struct rules_verdict *v, bool hits)
 {
-    const struct rules_plan *p = s->plan[call->function->index];
-    bool unknown;
+    const struct rules_plan *p = m->plan;
 
     v->decision = RULES_BLOCK;
     v->rule = NULL;
     v->unknown = false;
     v->nmatched = v->more = 0;
+    for (unsigned i = 0; i < p->n; i++) {
+        const struct rules_rule *rule = p->candidates[i].rule, *before = v->rule;
+        bool unknown;
+
+        if (!matches(m->x, &p->candidates[i], m->call->now_ns, &unknown))
+            continue;
+        note(v, rule, unknown);
+        if (hits)
+            hit(m, rule, v->rule != before, unknown);
+    }
+}
+
+/* ------------------------------------------------------------------- windows */
+
+static void judge_by(const struct matter *m, bool most, struct rules_verdict *v, bool hits)
+{
+    rules_windows_show(&m->x->windows, m->plan, m->call->now_ns, most);
+    judge(m, v, hits);
+}
+
+/* Both ways of counting what others have reserved lead to one decision. */
+static bool is_settled(const struct matter *m, struct rules_verdict *v)
+{
+    judge_by(m, true, v, false);
+    judge_by(m, false, &m->x->windows.least, false);
+    return v->decision == m->x->windows.least.decision;
+}
+
+/* Reserves, and withdraws again, until the others there make no difference. False: they still do.
+ */
+static bool reserve(const struct matter *m, struct rules_verdict *v)
+{
+    struct rules_windows *w = &m->x->windows;
+
+    rules_windows_read(w, m->plan, &m->x->run);
+    while (rules_windows_reserve(w, m->plan, m->call->now_ns, v) && !is_settled(m, v)) {
+        if (++v->window_tries == RULES_WINDOW_TRIES)
+            return false;
+        rules_windows_withdraw(w, m->plan);
+        rules_windows_pause(w, v->window_tries);
+    }
+    return true;
+}
+
+static void judge_with_windows(const struct matter *m, struct rules_verdict *v)
+{
+    struct rules_windows *w = &m->x->windows;
+    bool most = reserve(m, v) || v->decision > w->least.decision;
+
+    judge_by(m, most, v, m->call->hits != NULL);
+    if (v->decision == RULES_BLOCK)
+        rules_windows_withdraw(w, m->plan);
+    else
+        rules_windows_commit(w, m->plan, m->call->now_ns, v);
+}
+
+void rules_decide(const struct rules_set *s, struct rules_scratch *x, const struct rules_call *call,
+                  struct rules_verdict *v)
+{
+    const struct matter m = {s, s->plan[call->function->index], call, x};
+
+    v->ncounted = v->window_tries = 0;
+    v->window_full = false;
     x->run.call = call;
-    read_documents(x, p, call);
-    for (unsigned i = 0; i < p->n; i++)
-        if (matches(&x->run, &p->candidates[i], call->now_ns, &unknown))
-            note(s, call, v, p->candidates[i].rule, unknown);
+    read_documents(x, m.plan, call);
+    if (m.plan->nwindows == 0)
+        judge(&m, v, call->hits != NULL);
+    else
+        judge_with_windows(&m, v);
     x->run.call = NULL;
 }

@@ -13,6 +13,7 @@
  *                        `when` -> a flat program
  *   rules_value.c rules_json.c rules_eval.c                         running one
  *   rules_decide.c       the decision            rules_expr.c       expressions over claims
+ *   rules_windows.c rules_amount.c               what is counted over many calls
  *   rules_read.c rules_time.c rules_map.c        keys, dates, tables */
 #ifndef RULES_INTERNAL_H
 #define RULES_INTERNAL_H
@@ -357,6 +358,13 @@ struct rules_candidate {
     const struct rules_rule *rule;
     const struct rules_expr *when; /* NULL: always */
     const uint16_t *slots[DOC_COUNT];
+    const uint8_t *window; /* condition's window -> index into the plan's */
+};
+
+/* A window that conditions ask for; those that say the same are one. */
+struct rules_plan_window {
+    const struct rules_window_use *use;
+    const uint16_t *slots[DOC_COUNT]; /* of the condition in which it stands */
 };
 
 /* What is judged for a function; functions under the same rules share one. */
@@ -365,7 +373,9 @@ struct rules_plan {
     unsigned n;
     struct body_paths *paths[DOC_COUNT]; /* NULL: that document is not looked into */
     unsigned npaths[DOC_COUNT];
-    size_t state[DOC_COUNT]; /* scratch that reading takes beside the texts */
+    size_t state[DOC_COUNT];           /* scratch that reading takes beside the texts */
+    struct rules_plan_window *windows; /* room for RULES_WINDOWS_MAX, if there are any */
+    unsigned nwindows;
     bool needs_body;
 };
 
@@ -471,7 +481,50 @@ struct rules_set {
     unsigned most_paths[DOC_COUNT];
     size_t most_state[DOC_COUNT];
     size_t most_body;
+    uint64_t longest_window; /* ns */
 };
+
+/* ------------------------------------------------------------------ windows */
+
+#define RULES_AMOUNT_TEXT 32
+
+/* `number` is one in RFC 8259 grammar. What is behind the sixth place is rounded up. False:
+ * negative, or more than 9,223,372,036,854.775807. */
+bool rules_amount_read(struct span number, uint64_t *millionths);
+struct span rules_amount_text(uint64_t millionths, char room[RULES_AMOUNT_TEXT]);
+/* Equal for equal values, however they are written. */
+void rules_amount_hash(struct window_hash *h, struct span number);
+
+/* What a scratch keeps of the windows of the decision that it works on, by place in the plan. */
+struct rules_windows {
+    struct window_table *table; /* NULL: all are unknown */
+    struct rules_window_now {
+        bool readable, reserved;
+        struct window_key key;
+        uint64_t amount, least, most;
+        struct window_count count;
+        char text[RULES_AMOUNT_TEXT];
+    } now[RULES_WINDOWS_MAX];
+    struct rules_value value[RULES_WINDOWS_MAX];
+    struct rules_value shown[RULES_WINDOWS_MAX]; /* by place in the condition */
+    struct rules_verdict least;                  /* the verdict by what is counted only */
+    uint64_t random;
+};
+
+/* Whose they are, and what the call would add. */
+void rules_windows_read(struct rules_windows *w, const struct rules_plan *p, struct rules_run *r);
+/* True: others have reserved there too. Commit or withdraw must follow. */
+bool rules_windows_reserve(struct rules_windows *w, const struct rules_plan *p, uint64_t now_ns,
+                           struct rules_verdict *v);
+/* Sets the values that conditions see: with what others have reserved or without. */
+void rules_windows_show(struct rules_windows *w, const struct rules_plan *p, uint64_t now_ns,
+                        bool most);
+const struct rules_value *rules_windows_of(struct rules_windows *w,
+                                           const struct rules_candidate *c);
+void rules_windows_withdraw(struct rules_windows *w, const struct rules_plan *p);
+void rules_windows_commit(struct rules_windows *w, const struct rules_plan *p, uint64_t now_ns,
+                          struct rules_verdict *v);
+void rules_windows_pause(struct rules_windows *w, unsigned tries);
 
 /* -------------------------------------------------------------- loading */
 

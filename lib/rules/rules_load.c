@@ -254,6 +254,11 @@ void rules_file_at(const struct rules_set *s, unsigned i, struct span *name, str
     *text = s->files[i].text;
 }
 
+uint64_t rules_longest_window(const struct rules_set *s)
+{
+    return s->longest_window;
+}
+
 unsigned rules_count(const struct rules_set *s)
 {
     return s->nrules;

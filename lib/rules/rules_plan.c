@@ -153,6 +153,45 @@ static const uint16_t *join_paths(struct planner *p, struct rules_plan *plan,
     return slots;
 }
 
+static unsigned plan_window(struct planner *p, struct rules_plan *plan,
+                            const struct rules_pending_rule *r, const struct rules_candidate *c,
+                            const struct rules_window_use *use)
+{
+    struct rules_plan_window *w;
+
+    for (unsigned i = 0; i < plan->nwindows; i++)
+        if (span_eq(plan->windows[i].use->text, use->text))
+            return i;
+    if (plan->nwindows == RULES_WINDOWS_MAX) {
+        diag_error(p->l->d, r->pub.place, "the rules on one function ask for more than %d windows",
+                   RULES_WINDOWS_MAX);
+        return 0;
+    }
+    if (!plan->windows)
+        plan->windows = arena_array(&p->l->set->mem, struct rules_plan_window, RULES_WINDOWS_MAX);
+    w = &plan->windows[plan->nwindows];
+    w->use = use;
+    memcpy(w->slots, c->slots, sizeof(w->slots));
+    if (use->length_ns > p->l->set->longest_window)
+        p->l->set->longest_window = use->length_ns;
+    return plan->nwindows++;
+}
+
+static const uint8_t *join_windows(struct planner *p, struct rules_plan *plan,
+                                   const struct rules_pending_rule *r,
+                                   const struct rules_candidate *c)
+{
+    unsigned n = r->when ? r->when->nwindows : 0;
+    uint8_t *window;
+
+    if (n == 0)
+        return NULL;
+    window = arena_array(&p->l->set->mem, uint8_t, n);
+    for (unsigned i = 0; i < n; i++)
+        window[i] = (uint8_t)plan_window(p, plan, r, c, &r->when->windows[i]);
+    return window;
+}
+
 static void measure(struct rules_set *s, struct rules_plan *plan)
 {
     for (unsigned d = 0; d < DOC_COUNT; d++) {
@@ -180,6 +219,7 @@ static struct rules_plan *make_plan(struct planner *p, const struct class *c)
         at->when = c->rule->when;
         for (unsigned d = 0; d < DOC_COUNT; d++)
             at->slots[d] = join_paths(p, plan, c->rule, (enum rules_doc)d);
+        at->window = join_windows(p, plan, c->rule, at);
     }
     measure(p->l->set, plan);
     return plan;
