@@ -6,7 +6,7 @@
  *   rules_index.c        templates -> one automaton a method; the lookup
  *   rules_segments.c     segments that are text around a parameter
  *   rules_tell.c         functions told by what the body says, read and laid out
- *   rules_told.c         the one that a call's body names
+ *   rules_told.c         the one that a call's body names        rules_graphql.c  GraphQL documents
  *   rules_rules.c        `rules`                 rules_plan.c       candidates a function
  *   rules_masks.c        `detectors`, `masks`    rules_issuers.c    `issuers`, `sources`
  *   rules_lex.c rules_parse.c rules_names.c rules_check.c rules_check_window.c rules_emit.c
@@ -17,6 +17,8 @@
  *   rules_read.c rules_time.c rules_map.c        keys, dates, tables */
 #ifndef RULES_INTERNAL_H
 #define RULES_INTERNAL_H
+
+#include "rules_graphql.h"
 
 #include "rules/rules.h"
 
@@ -391,7 +393,7 @@ struct rules_segment {
 };
 
 /* What of a body tells functions of one route apart. */
-enum rules_tell_kind { TELL_JSONRPC, TELL_MCP, TELL_FORM, TELL_JSON };
+enum rules_tell_kind { TELL_JSONRPC, TELL_MCP, TELL_GRAPHQL, TELL_FORM, TELL_JSON };
 
 /* What one function is told by: any of some values at one place. */
 struct rules_tell {
@@ -423,6 +425,15 @@ struct rules_told_doc {
     struct span query;        /* the same places as a query would have them, each once */
 };
 
+/* Top-level fields of GraphQL operations. */
+struct rules_told_graphql {
+    bool wanted;
+    unsigned query, name,
+        stored[2]; /* slots of `json`; `stored`: which of the vendor's documents */
+    struct rules_map fields[GRAPHQL_TYPES]; /* -> struct rules_route */
+    struct rules_route *any[GRAPHQL_TYPES]; /* for all others; NULL: none */
+};
+
 /* Functions of one route that only the body tells apart. */
 struct rules_told {
     const struct rules_route *plain; /* for what no other is told by; NULL: none */
@@ -430,6 +441,7 @@ struct rules_told {
     bool rpc, mcp;
     unsigned version, method, tool; /* slots of `json` */
     struct rules_told_texts methods, tools;
+    struct rules_told_graphql graphql;
 };
 
 /* One way to reach a function. */

@@ -6,8 +6,9 @@
  * they are told by is laid out there for rules_told.c. */
 #include "rules_internal.h"
 
-static const char *const kind_names[] = {"jsonrpc", "mcp", "form", "json", NULL};
-static const enum rules_tell_kind kinds[] = {TELL_JSONRPC, TELL_MCP, TELL_FORM, TELL_JSON};
+static const char *const kind_names[] = {"jsonrpc", "mcp", "graphql", "form", "json", NULL};
+static const enum rules_tell_kind kinds[] = {TELL_JSONRPC, TELL_MCP, TELL_GRAPHQL, TELL_FORM,
+                                             TELL_JSON};
 
 /* ----------------------------------------------------------------- reading */
 
@@ -97,7 +98,8 @@ static const char *kind_of(struct rules_loader *l, const struct yaml_node *n,
     }
     if (!key && yaml_count(n) == (yaml_get(n, "at") != NULL)) /* not a key that is only misspelt */
         diag_error(l->d, yaml_place(n),
-                   "what tells this function is missing: expected one of jsonrpc, mcp, form, json");
+                   "what tells this function is missing: expected one of jsonrpc, mcp, graphql, "
+                   "form, json");
     return key;
 }
 
@@ -108,7 +110,7 @@ static bool has_no_body(struct span method)
 
 struct rules_route *rules_read_told_route(struct rules_loader *l, const struct yaml_node *n)
 {
-    static const char *const keys[] = {"at", "jsonrpc", "mcp", "form", "json", NULL};
+    static const char *const keys[] = {"at", "jsonrpc", "mcp", "graphql", "form", "json", NULL};
     struct rules_tell *t = arena_new(&l->set->mem, struct rules_tell);
     const char *key = kind_of(l, n, &t->kind);
     struct rules_route *r = NULL;
@@ -298,12 +300,69 @@ static void add_rpc(struct rules_loader *l, struct rules_told *t, struct rules_r
         put_text(l, texts, r, i);
 }
 
+/* "mutation createRefund", "query *" */
+static bool graphql_field(struct span text, enum graphql_type *type, struct span *name)
+{
+    struct span word = span_cut(&text, ' ');
+
+    *name = span_trim(text);
+    if (!graphql_type_of(word, type) || name->n == 0)
+        return false;
+    if (span_eq(*name, SPAN_LIT("*")))
+        return true;
+    for (size_t i = 0; i < name->n; i++)
+        if (name->p[i] == '-' || !rules_is_name(span_of(&name->p[i], 1), false))
+            return false;
+    return name->p[0] < '0' || name->p[0] > '9';
+}
+
+static void put_graphql(struct rules_loader *l, struct rules_told_graphql *g, struct rules_route *r,
+                        unsigned i)
+{
+    struct rules_route *first;
+    enum graphql_type type;
+    struct span name;
+
+    if (!graphql_field(r->tell->values[i], &type, &name)) {
+        diag_error(l->d, yaml_place(r->tell->nodes[i]),
+                   "a GraphQL field is written as `mutation createRefund`, with query, mutation or "
+                   "subscription before its name, or before `*` for all others");
+        return;
+    }
+    if (name.p[0] == '*') {
+        first = g->any[type];
+        g->any[type] = r;
+    } else {
+        first = rules_map_put(&g->fields[type], &l->set->mem, name, r);
+    }
+    if (first)
+        complain_same(l, r, i, first);
+}
+
+static void add_graphql(struct rules_loader *l, struct rules_told *t, struct rules_route *r)
+{
+    struct rules_told_graphql *g = &t->graphql;
+
+    if (!g->wanted) {
+        g->wanted = true;
+        g->query = want_place(l, &t->json, "query");
+        g->name = want_place(l, &t->json, "operationName");
+        g->stored[0] = want_place(l, &t->json, "extensions.persistedQuery");
+        g->stored[1] = want_place(l, &t->json, "documentId");
+    }
+    for (unsigned i = 0; i < r->tell->nvalues; i++)
+        put_graphql(l, g, r, i);
+}
+
 static void add(struct rules_loader *l, struct rules_told *t, struct rules_route *r)
 {
     switch (r->tell->kind) {
     case TELL_JSONRPC:
     case TELL_MCP:
         add_rpc(l, t, r);
+        break;
+    case TELL_GRAPHQL:
+        add_graphql(l, t, r);
         break;
     case TELL_FORM:
         add_field(l, &t->form, r);

@@ -128,6 +128,50 @@ static void hear_rpc(struct heard *h, const struct rules_told *t, const struct b
         hear(h, hear_method(h, t, v));
 }
 
+/* ----------------------------------------------------------------- GraphQL */
+
+/* All fields must be one function's, or none of them any's. */
+static void hear_operation(struct heard *h, const struct rules_told_graphql *g,
+                           const struct graphql_operation *o)
+{
+    bool known = false, other = false;
+
+    for (unsigned i = 0; i < o->nfields; i++) {
+        const struct rules_route *r = rules_map_get(&g->fields[o->type], o->field[i]);
+
+        if (!r && o->nfields > 1 && span_eq(o->field[i], SPAN_LIT("__typename")))
+            continue; /* it asks for nothing and may stand beside anything */
+        if (!r)
+            r = g->any[o->type];
+        hear(h, r);
+        known |= r != NULL;
+        other |= r == NULL;
+    }
+    h->doubt |= known && other;
+}
+
+/* A vendor may take a document that it has for the one that is sent. */
+static bool names_stored(const struct rules_told_graphql *g, const struct body_value *v)
+{
+    return v[g->stored[0]].kind != BODY_MISSING || v[g->stored[1]].kind != BODY_MISSING;
+}
+
+static void hear_graphql(struct heard *h, const struct rules_told_graphql *g,
+                         const struct body_value *v)
+{
+    const struct body_value *query = &v[g->query], *name = &v[g->name];
+    bool no_name = name->kind == BODY_MISSING || name->kind == BODY_NULL;
+    struct graphql_operation o;
+
+    if (query->kind == BODY_MISSING && no_name && !names_stored(g, v))
+        h->missing = true;
+    else if (query->kind != BODY_STRING || names_stored(g, v) ||
+             (!no_name && name->kind != BODY_STRING) || !graphql_read(query->text, name->text, &o))
+        h->doubt = true;
+    else
+        hear_operation(h, g, &o);
+}
+
 /* ---------------------------------------------------------------- the call */
 
 /* Servers differ in whether a query's field stands for one of the body, or the other way round. The
@@ -172,6 +216,8 @@ const struct rules_function *rules_function_told(struct rules_scratch *x,
     hear_fields(&h, doc, v->v, !json);
     if (json && t->rpc)
         hear_rpc(&h, t, v->v);
+    if (json && t->graphql.wanted)
+        hear_graphql(&h, &t->graphql, v->v);
     if (h.doubt || (!h.route && h.missing))
         return unlisted;
     return h.route ? h.route->function : call->function;

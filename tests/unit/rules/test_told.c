@@ -1,34 +1,41 @@
 /* Functions told by what the body says: what names one, and what must not. */
 #include "rules_test.h"
 
-static const char told[] = "connections:\n"
-                           "  x:\n"
-                           "    hosts: [x.example]\n"
-                           "    functions:\n"
-                           "      send: {at: POST /rpc, jsonrpc: eth_sendTransaction}\n"
-                           "      look: {at: POST /rpc, jsonrpc: [eth_call, eth_getBalance]}\n"
-                           "      rpc: POST /rpc\n"
-                           "      only: {at: POST /only, jsonrpc: ping}\n"
-                           "      refund: {at: POST /mcp, mcp: create_refund}\n"
-                           "      charge: {at: POST /mcp, mcp: [charge, charge_twice]}\n"
-                           "      session: {at: POST /mcp, jsonrpc: [initialize, tools/list]}\n"
-                           "      mcp: POST /mcp\n"
-                           "      tool: {at: POST /tools, mcp: a}\n"
-                           "      othertool: {at: POST /tools, jsonrpc: tools/call}\n"
-                           "      delete: {at: POST /admin, form: {action: [delete, purge]}}\n"
-                           "      deletejson: {at: POST /admin, json: {action: delete}}\n"
-                           "      admin: POST /admin\n"
-                           "      deep: {at: POST /deep, form: {data.type: 5}}\n"
-                           "      deepjson: {at: POST /deep, json: {data.type: five}}\n"
-                           "      otherdeep: POST /deep\n"
-                           "      start: {at: 'POST /v1/{org}/jobs', json: {kind: start}}\n"
-                           "      wet: {at: 'POST /v1/{org}/jobs', json: {dry_run: false}}\n"
-                           "      one: {at: 'POST /v1/{org}/jobs', json: {op: [1, -20]}}\n"
-                           "      job: POST /v1/{org}/jobs\n"
-                           "      both:\n"
-                           "        - {at: PUT /both, json: {a: x}}\n"
-                           "        - {at: PUT /both, json: {b: 'true'}}\n"
-                           "        - GET /both\n";
+static const char told[] =
+    "connections:\n"
+    "  x:\n"
+    "    hosts: [x.example]\n"
+    "    functions:\n"
+    "      send: {at: POST /rpc, jsonrpc: eth_sendTransaction}\n"
+    "      look: {at: POST /rpc, jsonrpc: [eth_call, eth_getBalance]}\n"
+    "      rpc: POST /rpc\n"
+    "      only: {at: POST /only, jsonrpc: ping}\n"
+    "      refund: {at: POST /mcp, mcp: create_refund}\n"
+    "      charge: {at: POST /mcp, mcp: [charge, charge_twice]}\n"
+    "      session: {at: POST /mcp, jsonrpc: [initialize, tools/list]}\n"
+    "      mcp: POST /mcp\n"
+    "      tool: {at: POST /tools, mcp: a}\n"
+    "      othertool: {at: POST /tools, jsonrpc: tools/call}\n"
+    "      delete: {at: POST /admin, form: {action: [delete, purge]}}\n"
+    "      deletejson: {at: POST /admin, json: {action: delete}}\n"
+    "      admin: POST /admin\n"
+    "      deep: {at: POST /deep, form: {data.type: 5}}\n"
+    "      deepjson: {at: POST /deep, json: {data.type: five}}\n"
+    "      otherdeep: POST /deep\n"
+    "      start: {at: 'POST /v1/{org}/jobs', json: {kind: start}}\n"
+    "      wet: {at: 'POST /v1/{org}/jobs', json: {dry_run: false}}\n"
+    "      one: {at: 'POST /v1/{org}/jobs', json: {op: [1, -20]}}\n"
+    "      job: POST /v1/{org}/jobs\n"
+    "      refundql: {at: POST /graphql, graphql: mutation createRefund}\n"
+    "      orders: {at: POST /graphql, graphql: [query order, query orders]}\n"
+    "      watch: {at: POST /graphql, graphql: subscription *}\n"
+    "      ql: POST /graphql\n"
+    "      asks: {at: POST /ql, graphql: query *}\n"
+    "      secret: {at: POST /ql, graphql: query secret}\n"
+    "      both:\n"
+    "        - {at: PUT /both, json: {a: x}}\n"
+    "        - {at: PUT /both, json: {b: 'true'}}\n"
+    "        - GET /both\n";
 
 struct row {
     const char *path, *type, *body, *want;
@@ -143,6 +150,72 @@ static const struct row rows[] = {
     {"/v1/o/jobs", "json", "{\"kind\":\"start\",\"op\":null}", "unlisted"},
 };
 
+#define QL(document) "{\"query\":\"" document "\"}"
+#define QL_NAMED(document, name)                                                                   \
+    "{\"operationName\":" name ",\"variables\":{\"a\":1},\"query\":\"" document "\"}"
+
+static const struct row graphql_rows[] = {
+    {"/graphql", "json", QL("mutation {createRefund(id: 5) {id}}"), "refundql"},
+    {"/graphql", "json", QL("mutation {x: createRefund {id}}"), "refundql"},
+    {"/graphql", "json", QL("mutation {createRefund {id} createRefund {id} __typename}"),
+     "refundql"},
+    {"/graphql", "json", QL("mutation {...F} fragment F on Mutation {createRefund {id}}"),
+     "refundql"},
+    {"/graphql", "json", QL("mutation {... {createRefund {id}}}"), "refundql"},
+    {"/graphql", "json", QL("mut\\\\u0061tion {createRefund}"), "unlisted"},
+    {"/graphql", "json", QL("mut\\u0061tion {createRefund}"), "refundql"},
+    {"/graphql", "json", QL("mutation {createRefund: other}"), "ql"},
+    {"/graphql", "json", QL("mutation {other(i: \\\"createRefund\\\")}"), "ql"},
+    {"/graphql", "json", QL("mutation {other(i: \\\"createRefund\")}"), "unlisted"},
+    {"/graphql", "json", QL("mutation {other(i: \\\"x)}"), "unlisted"},
+    {"/graphql", "json", QL("mutation {other}"), "ql"},
+    {"/graphql", "json", QL("mutation {other {createRefund}}"), "ql"},
+    {"/graphql", "json", QL("mutation {other createRefund}"), "unlisted"},
+    {"/graphql", "json", QL("mutation {other ...F} fragment F on M {createRefund}"), "unlisted"},
+    {"/graphql", "json", QL("mutation {CreateRefund}"), "ql"}, /* names have their case */
+    {"/graphql", "json", QL("query {createRefund}"), "ql"},
+    {"/graphql", "json", QL("{order {id}}"), "orders"},
+    {"/graphql", "json", QL("{order {id} orders {id}}"), "orders"},
+    {"/graphql", "json", QL("{order {id} other}"), "unlisted"},
+    {"/graphql", "json", QL("subscription {anything}"), "watch"},
+    {"/graphql", "json", QL("{__typename}"), "ql"},
+    {"/graphql", "json", QL("query A {order} mutation B {createRefund}"), "unlisted"},
+    {"/graphql", "json", QL_NAMED("query A {order} mutation B {createRefund}", "\"A\""), "orders"},
+    {"/graphql", "json", QL_NAMED("query A {order} mutation B {createRefund}", "\"B\""),
+     "refundql"},
+    {"/graphql", "json", QL_NAMED("query A {order} mutation B {createRefund}", "\"C\""),
+     "unlisted"},
+    {"/graphql", "json", QL_NAMED("query A {order}", "null"), "orders"},
+    {"/graphql", "json", QL_NAMED("query A {order}", "5"), "unlisted"},
+    {"/graphql", "json", "[" QL("{order}") "]", "unlisted"},
+    {"/graphql", "json", "{\"query\":null}", "unlisted"},
+    {"/graphql", "json", "{\"query\":[\"{order}\"]}", "unlisted"},
+    {"/graphql", "json", "{\"query\":\"{order}\",\"query\":\"{order}\"}", "unlisted"},
+    {"/graphql", "json", "{\"query\":\"{order}\",\"Query\":\"mutation {createRefund}\"}",
+     "unlisted"},
+    {"/graphql", "json", "{\"operationName\":\"A\"}", "unlisted"},
+    {"/graphql", "json", "{\"documentId\":\"A\"}", "unlisted"},
+    {"/graphql", "json", "{\"extensions\":{\"persistedQuery\":{\"sha256Hash\":\"ab\"}}}",
+     "unlisted"},
+    {"/graphql", "json",
+     "{\"query\":\"{order}\",\"extensions\":{\"persistedQuery\":{\"sha256Hash\":\"ab\"}}}",
+     "unlisted"},
+    {"/graphql", "json", "{\"query\":\"{order}\",\"extensions\":{\"tracing\":true}}", "orders"},
+    {"/graphql?x=1", "json", QL("{order}"), "orders"},
+    {"/graphql?query=mutation{createRefund}", "json", QL("{order}"), "unlisted"},
+    {"/graphql?operationName=B", "json", QL("query A {order} mutation B {createRefund}"),
+     "unlisted"},
+    {"/graphql?extensions=%7B%7D", "json", QL("{order}"), "unlisted"},
+    {"/graphql", "other", "{order}", "unlisted"},
+    {"/graphql", "form", "query={order}", "unlisted"},
+    {"/ql", "json", QL("{a b c}"), "asks"},
+    {"/ql", "json", QL("{__typename}"), "asks"},
+    {"/ql", "json", QL("{secret}"), "secret"},
+    {"/ql", "json", QL("{a: secret}"), "secret"},
+    {"/ql", "json", QL("{a secret}"), "unlisted"},
+    {"/ql", "json", QL("mutation {a}"), "unlisted"},
+};
+
 static void set_target(struct test_call *t, const char *path)
 {
     const char *query = strchr(path, '?');
@@ -207,6 +280,13 @@ static void bodies_tell_functions(void **state)
 {
     (void)state;
     assert_int_equal(check_rows(told, rows, sizeof(rows) / sizeof(rows[0])), 0);
+}
+
+static void graphql_operations_are_functions(void **state)
+{
+    (void)state;
+    assert_int_equal(check_rows(told, graphql_rows, sizeof(graphql_rows) / sizeof(graphql_rows[0])),
+                     0);
 }
 
 /* Whatever the cause: what cannot be read is nobody's function, not even the plain one. */
@@ -281,6 +361,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bodies_tell_functions),
+        cmocka_unit_test(graphql_operations_are_functions),
         cmocka_unit_test(an_unreadable_body_is_unlisted),
         cmocka_unit_test(parameters_stay),
         cmocka_unit_test(a_long_query_is_unlisted),
