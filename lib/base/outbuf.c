@@ -89,9 +89,8 @@ static bool json_is_plain(char c)
     return u >= 0x20 && u < 0x7f && u != '"' && u != '\\';
 }
 
-void outbuf_json(struct outbuf *o, struct span s)
+void outbuf_json_text(struct outbuf *o, struct span s)
 {
-    outbuf_char(o, '"');
     while (s.n && !o->full) {
         size_t n = 0;
         uint32_t cp;
@@ -111,5 +110,50 @@ void outbuf_json(struct outbuf *o, struct span s)
             outbuf_put(o, s.p, n);
         s = span_from(s, n ? n : 1);
     }
+}
+
+void outbuf_json(struct outbuf *o, struct span s)
+{
     outbuf_char(o, '"');
+    outbuf_json_text(o, s);
+    outbuf_char(o, '"');
+}
+
+/* XML 1.0, 2.2 and 2.4. */
+static const char *xml_escape(uint32_t c)
+{
+    switch (c) {
+    case '&':
+        return "&amp;";
+    case '<':
+        return "&lt;";
+    case '>':
+        return "&gt;";
+    case '"':
+        return "&quot;";
+    case '\'':
+        return "&apos;";
+    case '\t':
+    case '\n':
+    case '\r':
+        return NULL;
+    default:
+        return c < 0x20 || c == 0xfffe || c == 0xffff ? "\xef\xbf\xbd" : NULL;
+    }
+}
+
+void outbuf_xml(struct outbuf *o, struct span s)
+{
+    while (s.n && !o->full) {
+        uint32_t cp = 0;
+        size_t n = utf8_next(s, &cp);
+        const char *instead = n ? xml_escape(cp) : "\xef\xbf\xbd";
+
+        n = n ? n : 1;
+        if (instead)
+            outbuf_cstr(o, instead);
+        else
+            outbuf_put(o, s.p, n);
+        s = span_from(s, n);
+    }
 }

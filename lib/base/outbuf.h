@@ -54,5 +54,10 @@ void outbuf_printf(struct outbuf *o, const char *fmt, ...) __attribute__((format
 /* A JSON string with its quotes. Input that is not UTF-8 becomes U+FFFD, so the output is always
  * valid JSON (RFC 8259). Control bytes, quotes and backslashes are escaped. */
 void outbuf_json(struct outbuf *o, struct span s);
+/* What stands between the quotes. */
+void outbuf_json_text(struct outbuf *o, struct span s);
+/* Text of an XML 1.0 document, in or outside an attribute's value. Input that is not UTF-8, and
+ * characters that XML has no place for, become U+FFFD. */
+void outbuf_xml(struct outbuf *o, struct span s);
 
 #endif

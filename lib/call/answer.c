@@ -1,40 +1,12 @@
 #include "call/call_internal.h"
 
-/* What an SDK of that vendor takes for the kind of an error, by status. */
-static const char *kind_of(enum rules_errors shape, unsigned status)
-{
-    static const struct {
-        unsigned status;
-        const char *stripe, *openai, *anthropic;
-    } kinds[] = {
-        {400, "invalid_request_error", "invalid_request_error", "invalid_request_error"},
-        {401, "invalid_request_error", "invalid_request_error", "authentication_error"},
-        {403, "invalid_request_error", "invalid_request_error", "permission_error"},
-        {0, "api_error", "server_error", "api_error"},
-    };
-    unsigned i = 0;
-
-    while (kinds[i].status && kinds[i].status != status)
-        i++;
-    if (!kinds[i].status && status < 500)
-        i = 0;
-    switch (shape) {
-    case RULES_ERRORS_STRIPE:
-        return kinds[i].stripe;
-    case RULES_ERRORS_OPENAI:
-        return kinds[i].openai;
-    default:
-        return kinds[i].anthropic;
-    }
-}
-
 /* What every shape carries: the call's id, the stable cause, the rule, the approval. */
-static void write_own(const struct exchange *x, const char *cause, struct outbuf *o)
+static void write_own(const struct exchange *x, struct outbuf *o)
 {
     outbuf_lit(o, "\"turnpike\":{\"call\":");
     outbuf_json(o, span_cstr(x->id));
     outbuf_lit(o, ",\"cause\":");
-    outbuf_json(o, span_cstr(cause));
+    outbuf_json(o, span_cstr(x->cause_name));
     if (x->rule) {
         outbuf_lit(o, ",\"rule\":");
         outbuf_u64(o, x->rule);
@@ -50,93 +22,126 @@ static void write_own(const struct exchange *x, const char *cause, struct outbuf
     outbuf_char(o, '}');
 }
 
-static void write_pair(struct outbuf *o, const char *before, struct span value)
+static const struct rules_errors *shape_of(const struct exchange *x)
 {
-    outbuf_cstr(o, before);
-    outbuf_json(o, value);
+    return x->connection ? x->connection->errors : rules_errors_usual(x->gen->rules);
 }
 
-static void write_body(const struct exchange *x, unsigned status, const char *cause,
-                       struct span message, struct outbuf *o)
+/* What is filled in there; numbers are in `digits`. */
+static struct span filled_in(const struct exchange *x, const struct rules_errors *shape,
+                             enum rules_piece_kind kind, struct span message, struct outbuf *digits)
 {
-    enum rules_errors shape = x->connection ? x->connection->errors : RULES_ERRORS_PROBLEM;
-    struct span kind = span_cstr(kind_of(shape, status));
-
-    switch (shape) {
-    case RULES_ERRORS_STRIPE:
-        write_pair(o, "{\"error\":{\"type\":", kind);
-        write_pair(o, ",\"code\":", span_cstr(cause));
-        write_pair(o, ",\"message\":", message);
-        outbuf_lit(o, "},");
-        break;
-    case RULES_ERRORS_OPENAI:
-        write_pair(o, "{\"error\":{\"message\":", message);
-        write_pair(o, ",\"type\":", kind);
-        write_pair(o, ",\"param\":null,\"code\":", span_cstr(cause));
-        outbuf_lit(o, "},");
-        break;
-    case RULES_ERRORS_ANTHROPIC:
-        write_pair(o, "{\"type\":\"error\",\"error\":{\"type\":", kind);
-        write_pair(o, ",\"message\":", message);
-        outbuf_lit(o, "},");
-        break;
-    case RULES_ERRORS_TWILIO:
-        outbuf_printf(o, "{\"code\":%u", status);
-        write_pair(o, ",\"message\":", message);
-        outbuf_printf(o, ",\"more_info\":\"\",\"status\":%u,", status);
-        break;
-    case RULES_ERRORS_PROBLEM: /* RFC 9457 */
-        write_pair(o, "{\"type\":\"about:blank\",\"title\":", span_cstr(http_reason(status)));
-        outbuf_printf(o, ",\"status\":%u", status);
-        write_pair(o, ",\"detail\":", message);
-        outbuf_char(o, ',');
+    switch (kind) {
+    case RULES_PIECE_MESSAGE:
+        return message;
+    case RULES_PIECE_CAUSE:
+        return span_cstr(x->cause_name);
+    case RULES_PIECE_STATUS:
+        outbuf_u64(digits, x->status);
+        return outbuf_span(digits);
+    case RULES_PIECE_REASON:
+        return span_cstr(http_reason(x->status));
+    case RULES_PIECE_CALL:
+        return span_cstr(x->id);
+    case RULES_PIECE_KIND:
+        return shape->of[x->cause].kind;
+    case RULES_PIECE_FUNCTION:
+        return x->function ? x->function->name : SPAN_NONE;
+    case RULES_PIECE_RULE:
+        if (x->rule)
+            outbuf_u64(digits, x->rule);
+        return outbuf_span(digits);
+    case RULES_PIECE_TEXT:
+    case RULES_PIECE_OWN:
         break;
     }
-    write_own(x, cause, o);
-    outbuf_lit(o, "}\n");
+    return SPAN_NONE;
 }
 
-static void write_head(struct exchange *x, unsigned status, size_t length, struct outbuf *o)
+static void write_piece(const struct exchange *x, const struct rules_errors *shape,
+                        const struct rules_piece *p, struct span message, struct outbuf *o)
 {
-    bool problem = !x->connection || x->connection->errors == RULES_ERRORS_PROBLEM;
+    char digits[20];
+    struct outbuf number = outbuf_on(digits, sizeof(digits));
+    struct span value;
 
-    http_write_status_line(o, status, span_cstr(http_reason(status)));
-    outbuf_cstr(o, problem ? "Content-Type: application/problem+json\r\n"
-                           : "Content-Type: application/json\r\n");
+    if (p->kind == RULES_PIECE_TEXT) {
+        outbuf_span_put(o, p->text);
+        return;
+    }
+    if (p->kind == RULES_PIECE_OWN) {
+        write_own(x, o);
+        return;
+    }
+    value = filled_in(x, shape, p->kind, message, &number);
+    if (p->number && value.n == 0)
+        outbuf_lit(o, "null");
+    else if (shape->xml)
+        outbuf_xml(o, value);
+    else
+        outbuf_json_text(o, value);
+}
+
+static void write_body(const struct exchange *x, const struct rules_errors *shape,
+                       struct span message, struct outbuf *o)
+{
+    for (unsigned i = 0; i < shape->npieces; i++)
+        write_piece(x, shape, &shape->pieces[i], message, o);
+}
+
+/* Does it help to try again soon, whatever status this shape has for it? */
+static bool passes(const struct exchange *x)
+{
+    return rules_errors_usual(x->gen->rules)->of[x->cause].status == 503;
+}
+
+static void write_head(struct exchange *x, const struct rules_errors *shape, size_t length,
+                       struct outbuf *o)
+{
+    http_write_status_line(o, x->status, span_cstr(http_reason(x->status)));
+    http_write_field(o, SPAN_LIT("Content-Type"), shape->type);
     outbuf_printf(o, "Content-Length: %zu\r\n", length);
     outbuf_lit(o, "Cache-Control: no-store\r\n");
-    if (status == 401)
+    if (x->status == 401)
         outbuf_lit(o, "WWW-Authenticate: Bearer realm=\"turnpike\"\r\n");
-    if (status == 503)
+    if (passes(x))
         outbuf_lit(o, "Retry-After: 5\r\n");
     else /* SDKs retry 5xx and some 4xx unless told otherwise */
         outbuf_lit(o, "X-Should-Retry: false\r\nStripe-Should-Retry: false\r\n");
+    if (shape->request_id.n)
+        http_write_field(o, shape->request_id, span_cstr(x->id));
     outbuf_printf(o, "Turnpike-Call: %s\r\nTurnpike-Decision: block\r\n", x->id);
     if (x->close_caller || !x->head->keep_alive)
         outbuf_lit(o, "Connection: close\r\n");
     outbuf_lit(o, "\r\n");
 }
 
-void answer_own(struct exchange *x, unsigned status, const char *cause, struct span message)
+unsigned answer_status(const struct exchange *x, enum call_cause cause)
+{
+    return shape_of(x)->of[cause].status;
+}
+
+void answer_own(struct exchange *x, struct span message)
 {
     STAGE_SCOPE(&x->w->stages, STAGE_HTTP);
+    const struct rules_errors *shape = shape_of(x);
     struct outq *q = &x->caller->out;
-    char body[4096];
+    char body[RULES_ANSWER_MAX];
     struct outbuf b = outbuf_on(body, sizeof(body)), o;
 
     if (x->w->draining)
         x->close_caller = true;
-    write_body(x, status, cause, message, &b);
+    write_body(x, shape, message, &b);
     if (b.full) {
         b = outbuf_on(body, sizeof(body));
-        write_body(x, status, cause, SPAN_LIT("See the cause."), &b);
+        write_body(x, shape, SPAN_LIT(RULES_MESSAGE_SHORT), &b);
     }
     if (!outq_open(q, x->w->memory, OUT_BLOCK)) {
         x->close_caller = true; /* no memory even for this: the connection just ends */
         return;
     }
     o = outbuf_on(q->p + q->end, outq_room(q));
-    write_head(x, status, b.n, &o);
+    write_head(x, shape, b.n, &o);
     if (!span_eq(x->head->method, SPAN_LIT("HEAD")))
         outbuf_span_put(&o, outbuf_span(&b));
     q->end += o.n;

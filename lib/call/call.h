@@ -122,33 +122,8 @@ uint64_t call_generation_seen(const struct call_worker *w);
 
 /* ------------------------------------------------------------------ counters */
 
-/* Causes of answers of our own, with status and the text where a rule gives none. */
-#define CALL_CAUSES(X)                                                                             \
-    X(none, 0, "")                                                                                 \
-    X(blocked_by_rule, 403, "A rule blocks this call.")                                            \
-    X(no_rule_allows, 403, "No rule allows this call.")                                            \
-    X(approval_denied, 403, "A reviewer denied this call.")                                        \
-    X(approval_pending, 403, "This call waits for approval; send it again once it is approved.")   \
-    X(approvals_unavailable, 403, "This call needs approval, which cannot be asked for now.")      \
-    X(approval_refused, 403, "This call cannot be held for approval.")                             \
-    X(approval_superseded, 403, "The rules changed while this call waited.")                       \
-    X(identity_required, 401, "The caller is not known.")                                          \
-    X(host_not_registered, 403, "No connection is configured for this host.")                      \
-    X(host_mismatch, 421, "The Host field and the TLS server name differ.")                        \
-    X(bad_request, 400, "The request is malformed.")                                               \
-    X(request_timeout, 408, "The request did not arrive in time.")                                 \
-    X(credential_unavailable, 503, "The vendor credential is not available.")                      \
-    X(audit_unavailable, 503, "The call cannot be recorded, so it was not sent.")                  \
-    X(busy, 503, "The appliance has no room for this call.")                                       \
-    X(shutting_down, 503, "The appliance is stopping.")                                            \
-    X(vendor_unreachable, 502, "The vendor could not be reached.")                                 \
-    X(vendor_not_verified, 502, "The vendor's certificate could not be verified.")                 \
-    X(vendor_tls, 502, "The TLS connection to the vendor failed.")                                 \
-    X(vendor_bad_answer, 502, "The vendor's answer is malformed.")                                 \
-    X(vendor_closed, 502, "The vendor closed the connection; whether the call ran is unknown.")    \
-    X(vendor_timeout, 504, "The vendor did not answer in time; whether the call ran is unknown.")  \
-    X(answer_encoded, 502, "The vendor's answer is encoded and cannot be inspected.")              \
-    X(internal, 500, "The appliance failed to handle the call.")
+/* Causes of answers of our own. */
+#define CALL_CAUSES(X) RULES_CAUSES(X)
 
 enum call_cause {
 #define X(name, status, text) CALL_##name,

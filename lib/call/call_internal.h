@@ -472,6 +472,9 @@ enum step exchange_answer_late(struct exchange *x);
 /* forward.c */
 void forward_start(struct exchange *x); /* x->vendor is verified: composes the request */
 enum step forward_upload(struct exchange *x);
+/* The field that makes the request safe to repeat: the first of the connection's list that is sent
+ * on, once and with something in it. NULL: there is none. */
+const struct http_field *forward_idempotency(const struct exchange *x);
 /* May the request be sent a second time (RFC 9110 9.2.2)? */
 bool forward_repeatable(const struct exchange *x);
 
@@ -498,8 +501,10 @@ enum step tunnel_vendor_over(struct exchange *x);
 void tunnel_stop(struct exchange *x, const char *outcome);
 
 /* answer.c */
-/* Composes an answer of our own in the caller's queue. */
-void answer_own(struct exchange *x, unsigned status, const char *cause, struct span message);
+/* The status that an answer of our own has for a cause. */
+unsigned answer_status(const struct exchange *x, enum call_cause cause);
+/* Composes an answer of our own in the caller's queue, for the cause and status in `x`. */
+void answer_own(struct exchange *x, struct span message);
 void answer_plain_http(struct caller *c);
 
 /* record.c */

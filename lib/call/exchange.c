@@ -48,11 +48,8 @@ static void skip_body(struct exchange *x)
 void exchange_refuse(struct exchange *x, enum call_cause cause, const char *cause_name,
                      struct span message)
 {
-    static const struct {
-        unsigned status;
-        const char *text;
-    } causes[] = {
-#define X(name, status, text) {status, text},
+    static const char *const texts[] = {
+#define X(name, status, text) text,
         CALL_CAUSES(X)
 #undef X
     };
@@ -65,7 +62,7 @@ void exchange_refuse(struct exchange *x, enum call_cause cause, const char *caus
     }
     x->cause = cause;
     x->cause_name = cause_name ? cause_name : call_cause_name(cause);
-    x->status = causes[cause].status;
+    x->status = answer_status(x, cause);
     counter_inc(&x->w->counters.causes[cause]);
     counter_inc(&x->w->counters.answered);
     if (!x->promised) {
@@ -76,7 +73,7 @@ void exchange_refuse(struct exchange *x, enum call_cause cause, const char *caus
     skip_body(x);
     exchange_timer(x, x->w->c.limits.read_us);
     x->state = X_OWN;
-    answer_own(x, x->status, x->cause_name, message.n ? message : span_cstr(causes[cause].text));
+    answer_own(x, message.n ? message : span_cstr(texts[cause]));
 }
 
 /* ----------------------------------------------------------------- beginning */

@@ -289,8 +289,32 @@ enum step forward_upload(struct exchange *x)
     return STEP_WAIT;
 }
 
+/* NULL too if it is there twice: which of them the vendor takes is not known. */
+static const struct http_field *only_field(const struct http_head *h, struct span name)
+{
+    const struct http_field *found = NULL;
+
+    for (unsigned i = 0; i < h->nfields; i++) {
+        if (!span_ieq(h->fields[i].name, name))
+            continue;
+        if (found)
+            return NULL;
+        found = &h->fields[i];
+    }
+    return found && !found->hop && found->value.n ? found : NULL;
+}
+
+const struct http_field *forward_idempotency(const struct exchange *x)
+{
+    const struct http_field *f = NULL;
+
+    for (unsigned i = 0; !f && i < x->connection->nidempotency; i++)
+        f = only_field(x->head, x->connection->idempotency[i]);
+    return f;
+}
+
 bool forward_repeatable(const struct exchange *x)
 {
-    return !x->stream_up && (http_method_idempotent(x->head->method) ||
-                             http_field(x->head, HTTP_F_IDEMPOTENCY_KEY) != NULL);
+    return !x->stream_up &&
+           (http_method_idempotent(x->head->method) || forward_idempotency(x) != NULL);
 }

@@ -77,7 +77,7 @@ static bool put_digest(struct exchange *x, struct hold_request *r)
 
 static void put_idempotency(struct exchange *x, struct hold_request *r)
 {
-    const struct http_field *f = http_field(x->head, HTTP_F_IDEMPOTENCY_KEY);
+    const struct http_field *f = forward_idempotency(x);
     struct outbuf o = outbuf_on(r->idempotency_key, sizeof(r->idempotency_key) - 1);
     uint8_t hash[32];
     unsigned n = 0;

@@ -36,13 +36,78 @@ enum rules_identify { RULES_ID_OIDC, RULES_ID_MTLS, RULES_ID_SOURCE };
 #define RULES_PINS_MAX     16
 #define RULES_PIN          32 /* bytes: SHA-256 of a SubjectPublicKeyInfo (RFC 7469 2.4) */
 
-/* Shape of our own answers (dataplane.md). */
-enum rules_errors {
-    RULES_ERRORS_PROBLEM,
-    RULES_ERRORS_STRIPE,
-    RULES_ERRORS_OPENAI,
-    RULES_ERRORS_ANTHROPIC,
-    RULES_ERRORS_TWILIO
+/* Why a call gets an answer of our own: the words that `errors: {status: ...}` may name, with the
+ * usual status and the text where a rule gives none. */
+#define RULES_CAUSES(X)                                                                            \
+    X(none, 0, "")                                                                                 \
+    X(blocked_by_rule, 403, "A rule blocks this call.")                                            \
+    X(no_rule_allows, 403, "No rule allows this call.")                                            \
+    X(approval_denied, 403, "A reviewer denied this call.")                                        \
+    X(approval_pending, 403, "This call waits for approval; send it again once it is approved.")   \
+    X(approvals_unavailable, 403, "This call needs approval, which cannot be asked for now.")      \
+    X(approval_refused, 403, "This call cannot be held for approval.")                             \
+    X(approval_superseded, 403, "The rules changed while this call waited.")                       \
+    X(identity_required, 401, "The caller is not known.")                                          \
+    X(host_not_registered, 403, "No connection is configured for this host.")                      \
+    X(host_mismatch, 421, "The Host field and the TLS server name differ.")                        \
+    X(bad_request, 400, "The request is malformed.")                                               \
+    X(request_timeout, 408, "The request did not arrive in time.")                                 \
+    X(credential_unavailable, 503, "The vendor credential is not available.")                      \
+    X(audit_unavailable, 503, "The call cannot be recorded, so it was not sent.")                  \
+    X(busy, 503, "The appliance has no room for this call.")                                       \
+    X(shutting_down, 503, "The appliance is stopping.")                                            \
+    X(vendor_unreachable, 502, "The vendor could not be reached.")                                 \
+    X(vendor_not_verified, 502, "The vendor's certificate could not be verified.")                 \
+    X(vendor_tls, 502, "The TLS connection to the vendor failed.")                                 \
+    X(vendor_bad_answer, 502, "The vendor's answer is malformed.")                                 \
+    X(vendor_closed, 502, "The vendor closed the connection; whether the call ran is unknown.")    \
+    X(vendor_timeout, 504, "The vendor did not answer in time; whether the call ran is unknown.")  \
+    X(answer_encoded, 502, "The vendor's answer is encoded and cannot be inspected.")              \
+    X(internal, 500, "The appliance failed to handle the call.")
+
+enum {
+    RULES_CAUSE_COUNT = 0
+#define X(name, status, text) +1
+    RULES_CAUSES(X)
+#undef X
+};
+
+#define RULES_ANSWER_MAX 4096 /* bytes of the body of an answer of ours */
+#define RULES_MESSAGE_SHORT                                                                        \
+    "See the cause." /* stands for a message with which it would not fit                           \
+                      */
+
+/* What is written in a place of an answer. */
+enum rules_piece_kind {
+    RULES_PIECE_TEXT,     /* `text`, as it is */
+    RULES_PIECE_MESSAGE,  /* for a person */
+    RULES_PIECE_CAUSE,    /* for a program: "no_rule_allows" */
+    RULES_PIECE_STATUS,   /* in digits */
+    RULES_PIECE_REASON,   /* the status in words */
+    RULES_PIECE_CALL,     /* the call's id */
+    RULES_PIECE_KIND,     /* what the vendor's SDK takes for the kind of an error */
+    RULES_PIECE_FUNCTION, /* its full name */
+    RULES_PIECE_RULE,     /* the rule's id; nothing if there is none */
+    RULES_PIECE_OWN       /* the member `turnpike` of a JSON object, whole */
+};
+
+/* Shape of our own answers. Its pieces are written one after another; what is filled in is escaped
+ * as the contents of a JSON string, or as XML text. Whatever is filled in, with RULES_MESSAGE_SHORT
+ * for a message the body has at most RULES_ANSWER_MAX bytes. */
+struct rules_errors {
+    struct span type;       /* Content-Type */
+    struct span request_id; /* field in which the SDK looks for the request's id; or empty */
+    bool xml;
+    const struct rules_piece {
+        enum rules_piece_kind kind;
+        bool number; /* STATUS, RULE: stands alone, as a JSON number; without a rule as null */
+        struct span text;
+    } * pieces;
+    unsigned npieces;
+    struct {
+        uint16_t status;
+        struct span kind;
+    } of[RULES_CAUSE_COUNT]; /* by cause, in the order of RULES_CAUSES */
 };
 
 /* Does a call wait until its record is on disk? */
@@ -76,7 +141,7 @@ struct rules_connection {
     unsigned index;           /* dense over the set */
     const struct span *hosts; /* lower case */
     unsigned nhosts;
-    enum rules_errors errors;
+    const struct rules_errors *errors;
     enum rules_durability durability;
     enum rules_identify identify[RULES_IDENTIFY_MAX];
     unsigned nidentify;
@@ -93,6 +158,9 @@ struct rules_connection {
     struct span client_certificate; /* name in the vault: what we show the vendor; empty: nothing */
     const struct span *account_headers; /* part of a held call's digest */
     unsigned naccount_headers;
+    const struct span *idempotency; /* fields of which one makes a call safe to repeat; no part of a
+                                       held call's digest */
+    unsigned nidempotency;
     uint64_t inspect_request;   /* bytes of a request body read whole before the decision */
     uint64_t capture;           /* bytes of a body kept in a record, 0 to 16 KiB */
     uint16_t port;              /* of the vendor, default 443 */
@@ -171,6 +239,8 @@ unsigned rules_function_count(const struct rules_set *s);
 const struct rules_function *rules_function_at(const struct rules_set *s, unsigned i);
 unsigned rules_connection_count(const struct rules_set *s);
 const struct rules_connection *rules_connection_at(const struct rules_set *s, unsigned i);
+/* The shape of answers to calls that belong to no connection. */
+const struct rules_errors *rules_errors_usual(const struct rules_set *s);
 unsigned rules_issuer_count(const struct rules_set *s);
 const struct rules_issuer *rules_issuer_at(const struct rules_set *s, unsigned i);
 

@@ -10,6 +10,7 @@ static const char *const connection_keys[] = {"hosts",
                                               "functions",
                                               "inspect",
                                               "account_headers",
+                                              "idempotency",
                                               "capture",
                                               "port",
                                               "trust",
@@ -19,8 +20,6 @@ static const char *const connection_keys[] = {"hosts",
                                               "upgrade_idle",
                                               "durability",
                                               NULL};
-static const char *const errors_names[] = {"problem",   "stripe", "openai",
-                                           "anthropic", "twilio", NULL};
 static const char *const durability_names[] = {"strict", "relaxed", NULL};
 
 #define UPGRADE_IDLE_NS     (600 * NS_IN_S)
@@ -146,36 +145,12 @@ static void read_identify(struct rules_loader *l, const struct yaml_node *n,
             add_method(l, c, names[i], nodes[i]);
 }
 
-static bool forbidden_header(struct span name)
-{
-    static const char *const names[] = {"host",
-                                        "content-length",
-                                        "transfer-encoding",
-                                        "connection",
-                                        "te",
-                                        "trailer",
-                                        "upgrade",
-                                        "expect",
-                                        "proxy-authorization",
-                                        "keep-alive",
-                                        "date",
-                                        "proxy-connection",
-                                        "turnpike-token",
-                                        "content-type",
-                                        NULL};
-
-    for (unsigned i = 0; names[i]; i++)
-        if (span_ieq(name, span_cstr(names[i])))
-            return true;
-    return false;
-}
-
 static void read_header_name(struct rules_loader *l, const struct yaml_node *n,
                              struct rules_connection *c)
 {
     if (!rules_read_line(l, n, "header", true, RULES_NAME_MAX, &c->credential.header))
         return;
-    if (!rules_is_token(c->credential.header) || forbidden_header(c->credential.header))
+    if (!rules_is_token(c->credential.header) || rules_field_is_ours(c->credential.header))
         diag_error(l->d, yaml_place(yaml_get(n, "header")),
                    "`header` must be a field name that a credential may stand in");
 }
@@ -244,21 +219,6 @@ static void read_sizes(struct rules_loader *l, const struct yaml_node *n,
                    "at most 16KiB of a body are kept in a record");
     yaml_read_u64(n, "port", false, 1, 65535, &port, l->d);
     c->port = (uint16_t)port;
-}
-
-static void read_account_headers(struct rules_loader *l, const struct yaml_node *n,
-                                 struct rules_connection *c)
-{
-    const struct yaml_node **nodes;
-    struct span *names;
-
-    if (!yaml_get(n, "account_headers"))
-        return;
-    rules_read_texts(l, n, "account_headers", false, true, &names, &nodes, &c->naccount_headers);
-    c->account_headers = names;
-    for (unsigned i = 0; i < c->naccount_headers; i++)
-        if (names[i].n && !rules_is_token(names[i]))
-            diag_error(l->d, yaml_place(nodes[i]), "this is no header field name");
 }
 
 /* HTTP/2 and TLS inside an upgraded connection would be calls that no rule sees. */
@@ -389,7 +349,6 @@ static void read_connection(struct rules_loader *l, const struct yaml_node *key,
 {
     struct rules_pending_connection *c = arena_new(&l->tmp, struct rules_pending_connection),
                                     *first;
-    unsigned errors = 0;
 
     c->pub.name = arena_span(&l->set->mem, yaml_text(key));
     c->node = n;
@@ -410,13 +369,12 @@ static void read_connection(struct rules_loader *l, const struct yaml_node *key,
         return;
     yaml_only(n, connection_keys, l->d);
     read_hosts(l, n, c);
-    yaml_read_enum(n, "errors", false, errors_names, &errors, l->d);
-    c->pub.errors = (enum rules_errors)errors;
+    rules_read_errors(l, n, &c->pub);
     read_durability(l, n, &c->pub);
     read_identify(l, n, &c->pub);
     read_credential(l, yaml_get(n, "credential"), &c->pub);
     rules_read_vendor_tls(l, n, &c->pub);
-    read_account_headers(l, n, &c->pub);
+    rules_read_fields(l, n, &c->pub);
     read_upgrade(l, n, &c->pub);
     read_sizes(l, n, &c->pub);
     read_functions(l, yaml_get(n, "functions"), c);

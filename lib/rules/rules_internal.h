@@ -3,6 +3,7 @@
  *
  *   rules_load.c         the directory, the sections, the finished set
  *   rules_connections.c  `connections`           rules_functions.c  methods and path templates
+ *   rules_errors.c       `errors`                rules_fields.c     header fields by name
  *   rules_index.c        templates -> one automaton a method; the lookup
  *   rules_segments.c     segments that are text around a parameter
  *   rules_tell.c         functions told by what the body says, read and laid out
@@ -40,6 +41,8 @@
 #define RULES_TOLD_TEXTS_MAX  256
 #define RULES_TOLD_TEXT_MAX   256 /* bytes */
 #define RULES_NAME_MAX        128
+#define RULES_IDEMPOTENCY_MAX 8
+#define RULES_SHAPES          5          /* of answers, that have a name */
 #define RULES_CANDIDATES_MAX  (4u << 20) /* over all plans */
 
 #define RULES_EXPR_MAX  ((size_t)16 << 10) /* bytes of one expression */
@@ -490,6 +493,7 @@ struct rules_set {
     struct rules_detector *detectors; /* by name, after the known ones */
     unsigned ndetectors;
     struct rules_map hosts; /* -> struct rules_connection */
+    const struct rules_errors *shapes[RULES_SHAPES];
     unsigned most_paths[DOC_COUNT];
     size_t most_state[DOC_COUNT];
     size_t most_body;
@@ -597,6 +601,15 @@ void rules_read_masks(struct rules_loader *l, const struct yaml_node *n);
 void rules_read_detectors(struct rules_loader *l, const struct yaml_node *n);
 void rules_read_vendor_tls(struct rules_loader *l, const struct yaml_node *n,
                            struct rules_connection *c);
+/* The shapes that have a name: before any connection. */
+void rules_read_shapes(struct rules_loader *l);
+void rules_read_errors(struct rules_loader *l, const struct yaml_node *n,
+                       struct rules_connection *c);
+/* `account_headers`, `idempotency`: when the credential is known. */
+void rules_read_fields(struct rules_loader *l, const struct yaml_node *n,
+                       struct rules_connection *c);
+/* A field that HTTP itself needs, or that says how a body is read: nobody's to choose. */
+bool rules_field_is_ours(struct span name);
 void rules_read_issuers(struct rules_loader *l, const struct yaml_node *n);
 void rules_read_sources(struct rules_loader *l, const struct yaml_node *n);
 

@@ -217,6 +217,7 @@ struct rules_set *rules_load_beside(const char *directory, const char *files, ui
         diag_error(d, place_of_file(directory), "out of memory");
         return NULL;
     }
+    rules_read_shapes(&l);
     if (list_files(&l, &names) && load_files(&l, &names))
         finish(&l);
     for (size_t i = 0; i < l.docs.n; i++)

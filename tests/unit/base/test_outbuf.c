@@ -47,6 +47,36 @@ static void json_strings(void **state)
     }
 }
 
+static void xml_text(void **state)
+{
+    static const struct {
+        struct span in;
+        const char *out;
+    } texts[] = {
+        JSON("", ""),
+        JSON("a<b>&\"c' \t\n", "a&lt;b&gt;&amp;&quot;c&apos; \t\n"),
+        JSON("\0\x0b\x1f", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"),
+        JSON("\xc3\xbc\xf0\x9f\x98\x80", "\xc3\xbc\xf0\x9f\x98\x80"),
+        JSON("\xff<", "\xef\xbf\xbd&lt;"),
+        JSON("\xef\xbf\xbf", "\xef\xbf\xbd"), /* U+FFFF is in no document */
+        JSON("\xc3", "\xef\xbf\xbd"),
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        char buf[200];
+        struct outbuf o = outbuf_on(buf, sizeof(buf));
+
+        outbuf_xml(&o, texts[i].in);
+        assert_false(o.full);
+        buf[o.n] = '\0';
+        assert_string_equal(buf, texts[i].out);
+        o = outbuf_on(buf, o.n ? o.n - 1 : 0);
+        outbuf_xml(&o, texts[i].in);
+        assert_int_equal(o.full, texts[i].in.n != 0);
+    }
+}
+
 /* Whatever fits must be a prefix, and not a byte behind the end may change. */
 static void every_size_is_safe(void **state)
 {
@@ -153,13 +183,10 @@ static void clock_text_agrees_with_gmtime(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(json_strings),
-        cmocka_unit_test(every_size_is_safe),
-        cmocka_unit_test(nothing_follows_what_did_not_fit),
-        cmocka_unit_test(printf_of_any_length),
-        cmocka_unit_test(numbers),
-        cmocka_unit_test(clock_text_is_rfc3339),
-        cmocka_unit_test(clock_text_agrees_with_gmtime),
+        cmocka_unit_test(json_strings),          cmocka_unit_test(xml_text),
+        cmocka_unit_test(every_size_is_safe),    cmocka_unit_test(nothing_follows_what_did_not_fit),
+        cmocka_unit_test(printf_of_any_length),  cmocka_unit_test(numbers),
+        cmocka_unit_test(clock_text_is_rfc3339), cmocka_unit_test(clock_text_agrees_with_gmtime),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,6 +14,7 @@
     "issuers:\n"                                                                                   \
     "  ci: {issuer: 'https://idp', audience: turnpike, keys: {file: jwks.json}}\n"
 #define CONNECTION(lines) "connections:\n  x:\n    hosts: [x.example]\n" lines
+#define SHAPE(text)       CONNECTION("    errors: {" text "}\n")
 #define HOSTS(text)       "connections:\n  x:\n    hosts: " text "\n"
 #define ROUTE(text)                                                                                \
     "connections:\n  x:\n    hosts: [x.example]\n    functions:\n      f: " text "\n"
@@ -58,6 +59,41 @@ static const struct row rows[] = {
     {CONNECTION("    identify: [magic]\n"), 4, 16, "oidc, mtls or source"},
     {CONNECTION("    identify: [oidc, oidc]\n"), 4, 22, "listed twice"},
     {CONNECTION("    errors: paypal\n"), 4, 13, "errors"},
+    {CONNECTION("    errors: [stripe]\n"), 4, 13, "errors"},
+    {SHAPE("type: application/json"), 4, 13, "either `body`"},
+    {SHAPE("body: {a: 1}, text: <a/>"), 4, 13, "either `body`"},
+    {SHAPE("body: {a: 1}, bodi: 1"), 4, 28, "bodi"},
+    {SHAPE("body: [1]"), 4, 20, "must be a mapping"},
+    {SHAPE("body: {a: 1, turnpike: 2}"), 4, 27, "is added to every answer"},
+    {SHAPE("body: {a: 'x {mesage}'}"), 4, 27, "this is no placeholder"},
+    {SHAPE("body: {a: 'x {'}"), 4, 27, "written {{"},
+    {SHAPE("body: {a: [b, {c: '{}'}]}"), 4, 33, "this is no placeholder"},
+    {SHAPE("body: {'{message}': 1}"), 4, 22, "not in names"},
+    {SHAPE("body: {a: {message}}"), 4, 24, "in quotes: \"{message}\""},
+    {SHAPE("body: {a: 1}, type: text/plain"), 4, 34, "application/json"},
+    {SHAPE("body: {a: 1}, type: application/xml"), 4, 34, "application/json"},
+    {SHAPE("text: <a/>, type: application/json"), 4, 32, "text/xml"},
+    {SHAPE("text: 'a'"), 4, 20, "begins with `<`"},
+    {SHAPE("text: '<a>{cuase}</a>'"), 4, 24, "this is no placeholder"},
+    {SHAPE("text: [<a/>]"), 4, 20, "begins with `<`"},
+    {SHAPE("body: {a: 1}, status: {busi: 429}"), 4, 37, "did you mean `busy`"},
+    {SHAPE("body: {a: 1}, status: {busy: 200}"), 4, 43, "400"},
+    {SHAPE("body: {a: 1}, status: {busy: 407}"), 4, 43, "needs a field"},
+    {SHAPE("body: {a: 1}, status: 400"), 4, 36, "must be a mapping"},
+    {SHAPE("body: {a: 1}, kind: {404: x}"), 4, 35, "no answer of ours has this status"},
+    {SHAPE("body: {a: 1}, kind: {4xx: 'a b'}"), 4, 40, "a kind is a word"},
+    {SHAPE("body: {a: 1}, request_id: a b"), 4, 40, "looks for the request's id"},
+    {SHAPE("body: {a: 1}, request_id: Content-Length"), 4, 40, "looks for the request's id"},
+    {SHAPE("body: {a: [[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]}"), 4, 39, "at most 16 levels"},
+    {CONNECTION("    idempotency: 'a b'\n"), 4, 18, "no header field name"},
+    {CONNECTION("    idempotency: [X-Key, x-key]\n"), 4, 26, "listed twice"},
+    {CONNECTION("    idempotency: [Authorization]\n"), 4, 19, "says something else"},
+    {CONNECTION("    idempotency: [Content-Type]\n"), 4, 19, "says something else"},
+    {CONNECTION("    credential: {secret: s, as: header, header: X-Key}\n    idempotency: x-key\n"),
+     5, 18, "says something else"},
+    {CONNECTION("    account_headers: X-Key\n    idempotency: x-key\n"), 5, 18,
+     "one of `account_headers`"},
+    {CONNECTION("    idempotency: [a, b, c, d, e, f, g, h, i]\n"), 4, 18, "at most 8"},
     {CONNECTION("    credential: {secret: k}\n"), 4, 17, "as"},
     {CONNECTION("    credential: {as: bearer}\n"), 4, 17, "secret"},
     {CONNECTION("    credential: {secret: k, as: query}\n"), 4, 33, "as"},
@@ -424,6 +460,7 @@ static void a_connection_as_written(void **state)
                                    "    identify: [source, oidc]\n"
                                    "    credential: {secret: stripe-live, as: basic, user: key}\n"
                                    "    account_headers: [Stripe-Account]\n"
+                                   "    idempotency: [X-Key, X-Other]\n"
                                    "    inspect: {request: 2MiB}\n"
                                    "    capture: 4KiB\n"
                                    "    port: 8443\n"
@@ -445,13 +482,17 @@ static void a_connection_as_written(void **state)
     assert_int_equal(c->durability, RULES_DURABILITY_RELAXED);
     assert_int_equal(sure->durability, RULES_DURABILITY_STRICT);
     assert_int_equal(p->durability, RULES_DURABILITY_UNSAID);
-    assert_int_equal(c->errors, RULES_ERRORS_STRIPE);
+    assert_true(span_eq(c->errors->request_id, SPAN_LIT("Request-Id")));
     assert_int_equal(c->nidentify, 2);
     assert_int_equal(c->identify[0], RULES_ID_SOURCE);
     assert_int_equal(c->credential.kind, RULES_CRED_BASIC);
     assert_true(span_eq(c->credential.secret, SPAN_LIT("stripe-live")));
     assert_true(span_eq(c->credential.user, SPAN_LIT("key")));
     assert_int_equal(c->naccount_headers, 1);
+    assert_int_equal(c->nidempotency, 2);
+    assert_true(span_eq(c->idempotency[1], SPAN_LIT("X-Other")));
+    assert_int_equal(p->nidempotency, 1);
+    assert_true(span_eq(p->idempotency[0], SPAN_LIT("Idempotency-Key")));
     assert_int_equal(c->inspect_request, 2 << 20);
     assert_int_equal(c->capture, 4096);
     assert_int_equal(c->port, 8443);
@@ -462,7 +503,7 @@ static void a_connection_as_written(void **state)
     assert_int_equal(p->nupgrade, 0);
     assert_int_equal(p->port, 443);
     assert_int_equal(p->inspect_request, 1 << 20);
-    assert_int_equal(p->errors, RULES_ERRORS_PROBLEM);
+    assert_ptr_equal(p->errors, rules_errors_usual(s));
     assert_int_equal(p->nidentify, 1);
     assert_int_equal(p->identify[0], RULES_ID_OIDC);
     assert_int_equal(p->credential.kind, RULES_CRED_NONE);
