@@ -51,6 +51,7 @@ struct builder {
     struct rules_loader *l;
     struct rules_map tries;  /* method -> struct trie */
     struct rules_list roots; /* their methods' first routes, beside the tries */
+    struct rules_list ends;  /* one route for each end of a trie */
     struct rules_map states; /* list of open ways, as bytes -> struct state */
     size_t work;
     bool crowded; /* too many patterns at one place */
@@ -140,6 +141,7 @@ static void insert(struct builder *b, struct rules_route *r)
     }
     if (!t->end) {
         t->end = r;
+        rules_list_add(&b->ends, &b->l->tmp, r);
         rules_told_begin(b->l, r);
     } else if (!rules_told_join(b->l, t->end, r)) {
         complain_tie(b, r, t->end->told ? t->end->told->plain : t->end);
@@ -286,6 +288,15 @@ static void fill_patterns(struct builder *b, const struct ways *w, struct state 
         to[i] = (struct fit){fits[i].set, after(b, w, fits[i].text, false)};
 }
 
+static void accept(struct state *s, const struct ways *w)
+{
+    for (size_t i = 0; i < w->n && !s->accept; i++) {
+        s->accept = w->at[i]->end;
+        if (s->accept)
+            w->at[i]->end->reached = true;
+    }
+}
+
 /* NULL when there is no open way, or too much work (b->work tells). */
 static const struct state *state_for(struct builder *b, const struct ways *w)
 {
@@ -297,8 +308,7 @@ static const struct state *state_for(struct builder *b, const struct ways *w)
         return s;
     s = arena_new(&b->l->set->mem, struct state);
     rules_map_put(&b->states, &b->l->tmp, key, s);
-    for (size_t i = 0; i < w->n && !s->accept; i++)
-        s->accept = w->at[i]->end;
+    accept(s, w);
     s->edges = e = labels(b, w, &s->nedges);
     b->work += s->nedges + 1;
     for (size_t i = 0; i < s->nedges; i++)
@@ -317,27 +327,6 @@ static void build_method(struct builder *b, struct rules_index *x, struct span m
     b->states = (struct rules_map){0};
     start = state_for(b, &w);
     rules_map_put(&x->methods, &b->l->set->mem, method, (void *)(uintptr_t)start);
-}
-
-struct rules_index *rules_index_build(struct rules_loader *l, struct rules_route **routes, size_t n,
-                                      struct place where)
-{
-    struct builder b = {.l = l};
-    struct rules_index *x = arena_new(&l->set->mem, struct rules_index);
-
-    for (size_t i = 0; i < n; i++)
-        insert(&b, routes[i]);
-    for (size_t i = 0; i < b.roots.n; i++)
-        build_method(&b, x, ((const struct rules_route *)b.roots.at[i])->method);
-    if (b.crowded)
-        diag_error(l->d, where,
-                   "this connection has more than %d kinds of text around a parameter at one place "
-                   "of its paths",
-                   RULES_PATTERNS_MAX);
-    if (b.work < WORK_MAX)
-        return x;
-    diag_error(l->d, where, "the paths of this connection overlap in too many ways");
-    return NULL;
 }
 
 /* -------------------------------------------------------------- the lookup */
@@ -431,4 +420,70 @@ const struct rules_route *rules_index_find(const struct rules_index *x, struct s
     if (s->accept)
         fill_params(s->accept, segment, params);
     return s->accept;
+}
+
+/* --------------------------------------------- routes that no path leads to */
+
+/* Text that fits the segment, and no other one but by chance of the same text around it. */
+static struct span sample(struct builder *b, const struct rules_segment *by)
+{
+    if (!by->open)
+        return by->before;
+    return span_cstr(
+        arena_printf(&b->l->tmp, "%.*s\1%.*s", SPAN_ARG(by->before), SPAN_ARG(by->after)));
+}
+
+/* What a path of the route's own is taken by. */
+static const struct state *walk(struct builder *b, const struct rules_index *x,
+                                const struct rules_route *r)
+{
+    const struct state *s = rules_map_get(&x->methods, r->method);
+
+    for (unsigned i = 0; s && i < r->nsegments; i++)
+        s = next_state(s, sample(b, &r->segment[i]));
+    return s;
+}
+
+static void complain_unreached(struct builder *b, const struct rules_index *x)
+{
+    for (size_t i = 0; i < b->ends.n; i++) {
+        const struct rules_route *r = b->ends.at[i], *by, *more = NULL;
+        const struct state *s = r->reached ? NULL : walk(b, x, r);
+
+        if (!s || !s->accept)
+            continue;
+        by = s->accept;
+        if (r->rest && s->other && s->other->accept != by)
+            more = s->other->accept;
+        diag_error(b->l->d, r->place,
+                   "no path is left for `%.*s %.*s` of %.*s beside `%.*s` of %.*s (%s:%u)%s%.*s%s: "
+                   "the more specific one wins",
+                   SPAN_ARG(r->method), SPAN_ARG(r->path), SPAN_ARG(r->owner->name),
+                   SPAN_ARG(by->path), SPAN_ARG(by->owner->name), by->place.file, by->place.line,
+                   more ? " and `" : "", more ? (int)more->path.n : 0, more ? more->path.p : "",
+                   more ? "`" : "");
+    }
+}
+
+struct rules_index *rules_index_build(struct rules_loader *l, struct rules_route **routes, size_t n,
+                                      struct place where)
+{
+    struct builder b = {.l = l};
+    struct rules_index *x = arena_new(&l->set->mem, struct rules_index);
+
+    for (size_t i = 0; i < n; i++)
+        insert(&b, routes[i]);
+    for (size_t i = 0; i < b.roots.n; i++)
+        build_method(&b, x, ((const struct rules_route *)b.roots.at[i])->method);
+    if (b.crowded)
+        diag_error(l->d, where,
+                   "this connection has more than %d kinds of text around a parameter at one place "
+                   "of its paths",
+                   RULES_PATTERNS_MAX);
+    if (b.work < WORK_MAX && !b.crowded)
+        complain_unreached(&b, x);
+    if (b.work < WORK_MAX)
+        return x;
+    diag_error(l->d, where, "the paths of this connection overlap in too many ways");
+    return NULL;
 }

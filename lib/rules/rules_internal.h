@@ -9,6 +9,7 @@
  *   rules_tell.c         functions told by what the body says, read and laid out
  *   rules_told.c         the one that a call's body names        rules_graphql.c  GraphQL documents
  *   rules_rules.c        `rules`                 rules_plan.c       candidates a function
+ *   rules_shadow.c       rules that never decide
  *   rules_masks.c        `detectors`, `masks`    rules_issuers.c    `issuers`, `sources`
  *   rules_lex.c rules_parse.c rules_names.c rules_check.c rules_check_window.c rules_emit.c
  *                        `when` -> a flat program
@@ -461,6 +462,7 @@ struct rules_route {
     struct span param[RULES_PARAMS_MAX];
     uint8_t param_segment[RULES_PARAMS_MAX];
     unsigned nparams;
+    bool reached; /* some path ends here */
     struct place place;
 };
 
@@ -569,8 +571,9 @@ struct rules_pending_rule {
     const struct rules_expr *when;
     const struct yaml_node *when_node;
     struct rules_rule *final;
-    bool expired;
-    size_t order; /* position in evaluation order */
+    bool bad; /* it was complained about: nothing is concluded from what it seems to say */
+    const struct rules_pending_rule *shadow; /* one that decides instead, on some function */
+    bool matters;                            /* on some function none does */
 };
 
 struct rules_pending_mask {
@@ -634,6 +637,13 @@ void rules_finish_connections(struct rules_loader *l); /* functions, index, host
 void rules_finish_rules(struct rules_loader *l);       /* rules, conditions, plans */
 void rules_finish_masks(struct rules_loader *l);
 void rules_finish_issuers(struct rules_loader *l);
+
+/* Which rules matter: told of each rule and function in the order of evaluation, then of each rule
+ * once more when all its functions are known. */
+struct rules_shadows *rules_shadows_new(struct rules_loader *l, struct rules_pending_rule **rules,
+                                        size_t n);
+void rules_shadow_meet(struct rules_shadows *s, struct rules_pending_rule *r, unsigned function);
+void rules_shadow_settle(struct rules_shadows *s, const struct rules_pending_rule *r);
 
 void rules_build_plans(struct rules_loader *l, struct rules_pending_rule **rules, size_t n);
 

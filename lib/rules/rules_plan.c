@@ -20,6 +20,7 @@ struct planner {
     struct class **of;        /* by function */
     struct rules_map by_name; /* -> struct rules_function */
     struct rules_map params;  /* "function\nparameter" -> anything */
+    struct rules_shadows *shadows;
     size_t candidates;
 };
 
@@ -44,6 +45,7 @@ static void enter(struct planner *p, struct rules_pending_rule *r, const struct 
 
     if (c->rule == r || r->pub.mode == RULES_OFF)
         return;
+    rules_shadow_meet(p->shadows, r, f->index);
     if (!next || next->rule != r) {
         next = arena_new(&p->l->tmp, struct class);
         *next = (struct class){.before = c, .rule = r, .n = c->n + 1};
@@ -120,6 +122,7 @@ static void lay_rule(struct planner *p, struct rules_pending_rule *r)
     }
     if (hits && nparam)
         complain_params(p, r, found);
+    rules_shadow_settle(p->shadows, r);
 }
 
 /* ---------------------------------------------------------------- the plans */
@@ -280,6 +283,7 @@ void rules_build_plans(struct rules_loader *l, struct rules_pending_rule **rules
     struct planner p = {.l = l};
 
     prepare(&p);
+    p.shadows = rules_shadows_new(l, rules, n);
     note_params(&p);
     for (size_t i = 0; i < n; i++)
         lay_rule(&p, rules[i]);

@@ -108,6 +108,7 @@ static void read_rule(struct rules_loader *l, const struct yaml_node *n)
                                        "when", "then", "hold", "message", "mode",    NULL};
     struct rules_pending_rule *r = arena_new(&l->tmp, struct rules_pending_rule);
     unsigned then = RULES_BLOCK, mode = RULES_ENFORCE;
+    size_t errors = l->d->errors;
 
     if (!rules_want_mapping(l, n, "a rule"))
         return;
@@ -126,6 +127,7 @@ static void read_rule(struct rules_loader *l, const struct yaml_node *n)
     read_hold(l, n, &r->pub);
     read_on(l, n, r);
     read_when(l, n, r);
+    r->bad = l->d->errors > errors;
     rules_list_add(&l->rules, &l->tmp, r);
 }
 

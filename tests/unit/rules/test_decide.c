@@ -187,13 +187,14 @@ static void the_strictest_wins_then_the_lowest_id(void **state)
                              "  - {id: 9, name: n, on: stripe.*, then: block, when: "
                              "'request.size > 100'}\n"
                              "  - {id: 8, name: n, on: stripe.*, then: block, when: "
-                             "'request.size > 100'}\n"
+                             "'request.size >= 101'}\n"
                              "  - {id: 1, name: n, on: '*', then: allow}\n"
                              "  - {id: 5, name: n, on: stripe.*, then: hold, when: "
                              "'request.size > 10'}\n"
                              "  - {id: 4, name: n, on: stripe.*, then: hold, when: "
-                             "'request.size > 10'}\n"
-                             "  - {id: 3, name: n, on: '*', then: allow, when: 'false'}\n");
+                             "'request.size >= 11'}\n"
+                             "  - {id: 3, name: n, on: '*', then: hold, when: "
+                             "'request.size > 9999'}\n");
     static const uint64_t all[] = {8, 9, 4, 5, 1};
     const struct rules_verdict *v;
     struct test_call t;
@@ -346,8 +347,8 @@ static void more_matches_than_a_verdict_names(void **state)
     (void)state;
     at += sprintf(at, CONNECTIONS "rules:\n");
     for (unsigned i = 1; i <= 50; i++)
-        at += sprintf(at, "  - {id: %u, name: n, on: '*', then: %s}\n", i,
-                      i == 50 ? "block" : "allow");
+        at += sprintf(at, "  - {id: %u, name: n, on: '*', then: %s, when: request.size < %u}\n", i,
+                      i == 50 ? "block" : "allow", i);
     s = test_set(text);
     test_call_init(&t);
     expect(s, &t, RULES_BLOCK, 50, false);
@@ -403,7 +404,7 @@ static void what_a_decision_costs(void **state)
         at += sprintf(at,
                       "  - {id: %u, name: n, on: stripe.transfer.create, then: %s, when: "
                       "'body.f%u > %u && caller.id == \"alice\"'}\n",
-                      i + 1, i ? "block" : "allow", i % 10, i ? 1000 : 0);
+                      i + 1, i ? "block" : "allow", i % 10, i ? 1000 + i : 0);
     start = test_cpu_ns();
     s = test_set(text);
     printf("%u rules loaded in %.0f ms\n", rules_count(s), (double)(test_cpu_ns() - start) / 1e6);

@@ -164,6 +164,9 @@ static const struct row rows[] = {
     {ROUTE("POST /v1/%2"), 5, 15, "upper-case hexadecimal"},
     {ROUTE("POST '/v1/a b'"), 5, 15, "must begin with `/`"},
     {ROUTE("'POST /v1/a b'"), 5, 16, "percent-encoded"},
+    {ROUTE("[GET /a, 'GET /a/{b}', 'GET /a/{b}/**', GET /a/**]"), 5, 50,
+     "no path is left for `GET /a/**` of x.f beside `/a` of x.f"},
+    {ROUTE("[GET /, 'GET /{a}/**', GET /**]"), 5, 33, "and `/{a}/**`: the more specific one wins"},
     {ROUTE("{at: POST /rpc}"), 5, 10, "expected one of jsonrpc, mcp"},
     {ROUTE("{jsonrpc: a}"), 5, 10, "`at` is missing"},
     {ROUTE("{at: POST /rpc, jsonrpc: []}"), 5, 35, "a text or a list of texts"},
@@ -344,15 +347,119 @@ static void all_at_once_over_all_files(void **state)
     test_dir_remove(&t);
 }
 
+/* Rules 1 and 2 of each row, on two functions and unlisted ones; what is said of rule 2, or
+ * nothing. */
+#define ALL "on: '*'"
+static const struct {
+    const char *one, *two, *says;
+} shadows[] = {
+    /* under one without a condition */
+    {ALL ", then: block", ALL ", then: allow", "rule 2 can never decide anything: rule 1"},
+    {ALL ", then: block", "on: stripe.charge.read, then: allow, when: body.a > 1",
+     "is stricter and on the same calls, whatever they say"},
+    {ALL ", then: hold", "on: stripe.charge.read, then: allow, when: body.a > 1", "is stricter"},
+    {ALL ", then: allow", "on: stripe.charge.read, then: allow", "does the same, has the lower id"},
+    {ALL ", then: block",
+     "on: [stripe.charge.read, stripe.unlisted], then: block, when: body.a > 1", "does the same"},
+    {ALL ", then: hold", "on: stripe.charge.read, then: hold", "does the same"},
+    {ALL ", then: hold, hold: {groups: [a]}", "on: stripe.charge.read, then: hold", NULL},
+    {ALL ", then: hold, hold: {quorum: 2}", "on: stripe.charge.read, then: hold", NULL},
+    {ALL ", then: hold, hold: {wait: 5s}", "on: stripe.charge.read, then: hold", NULL},
+    {ALL ", then: allow", ALL ", then: block", "rule 1 can never decide anything: rule 2"},
+    {ALL ", then: allow", "on: stripe.charge.read, then: block", NULL},
+    {ALL ", then: allow", "on: [stripe.charge.read, stripe.unlisted], then: allow", NULL},
+    {"on: stripe.charge.*, then: block", "on: stripe.*, then: allow", NULL},
+    {ALL ", then: block, mode: report", ALL ", then: allow", NULL},
+    {ALL ", then: block, mode: 'off'", ALL ", then: allow", NULL},
+    {ALL ", then: block", ALL ", then: allow, mode: report", NULL},
+    {ALL ", then: block", ALL ", then: allow, mode: 'off'", NULL},
+    {ALL ", then: block, expires: 2030-01-01", ALL ", then: allow", NULL},
+    {ALL ", then: block", ALL ", then: allow, expires: 2030-01-01", "rule 2 can never"},
+    {ALL ", then: block", ALL ", then: allow, expires: 2020-01-01", NULL},
+    /* under the same condition */
+    {ALL ", then: block, when: body.a > 1", ALL ", then: allow, when: ' body.a > 1 '",
+     "is stricter and on the same calls, under the same `when`"},
+    {ALL ", then: block, when: body.a > 1", "on: stripe.charge.read, then: block, when: body.a > 1",
+     "does the same"},
+    {ALL ", then: allow, when: body.a > 1", ALL ", then: block, when: body.a > 1",
+     "rule 1 can never"},
+    {ALL ", then: block, when: body.a > 1", ALL ", then: allow, when: body.a > 2", NULL},
+    {ALL ", then: block, when: body.a > 1", ALL ", then: allow", NULL},
+    {"on: stripe.charge.read, then: block, when: body.a > 1",
+     "on: stripe.*, then: block, when: body.a > 1", NULL},
+    {ALL ", then: hold, when: body.a > 1, hold: {quorum: 2}", ALL ", then: hold, when: body.a > 1",
+     NULL},
+    {ALL ", then: block, when: body.a > 1, expires: 2030-01-01",
+     ALL ", then: allow, when: body.a > 1", NULL},
+    /* nothing is concluded from what is wrong */
+    {ALL ", then: blok", ALL ", then: allow", "expected one of allow"},
+    {ALL ", then: block, when: bdy.a", ALL ", then: block", "bdy"},
+};
+
+static void rules_that_never_decide_are_told(void **state)
+{
+    unsigned wrong = 0;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(shadows) / sizeof(shadows[0]); i++) {
+        struct test_dir t;
+        struct diags d;
+        char text[2000];
+        size_t errors;
+
+        snprintf(text, sizeof(text),
+                 BASE "rules:\n  - {id: 1, name: n, %s}\n  - {id: 2, name: n, %s}\n",
+                 shadows[i].one, shadows[i].two);
+        test_dir_make(&t);
+        test_dir_put(&t, "a.yaml", text);
+        diags_init(&d);
+        rules_free(rules_load(t.path, TEST_NOW, &d));
+        errors = shadows[i].says ? 1 : 0;
+        if (d.errors != errors ||
+            (errors && !strstr(d.items[d.count - 1].message, shadows[i].says))) {
+            printf("--- %s; %s: expected %s\n", shadows[i].one, shadows[i].two,
+                   errors ? shadows[i].says : "no error");
+            diags_print(&d, stdout, false);
+            wrong++;
+        }
+        diags_free(&d);
+        test_dir_remove(&t);
+    }
+    assert_int_equal(wrong, 0);
+}
+
+/* Several rules together leave nothing of one. */
+static void many_rules_shadow_one(void **state)
+{
+    struct test_dir t;
+    struct diags d;
+
+    (void)state;
+    test_dir_make(&t);
+    test_dir_put(&t, "a.yaml",
+                 BASE "rules:\n"
+                      "  - {id: 1, name: n, on: stripe.charge.read, then: block}\n"
+                      "  - {id: 2, name: n, on: stripe.transfer.create, then: hold}\n"
+                      "  - {id: 3, name: n, on: stripe.*, then: allow}\n");
+    diags_init(&d);
+    assert_null(rules_load(t.path, TEST_NOW, &d));
+    assert_int_equal(d.errors, 1);
+    assert_int_equal(d.items[0].where.line, 12);
+    assert_int_equal(d.items[0].where.column, 5);
+    diags_free(&d);
+    test_dir_remove(&t);
+}
+
 static void order_of_files_and_entries_means_nothing(void **state)
 {
     static const char one[] = "connections:\n"
                               "  b: {hosts: [b.example], functions: {y: GET /y, x: GET /x}}\n";
-    static const char two[] = "connections:\n"
-                              "  a: {hosts: [a.example], functions: {z: GET /z}}\n"
-                              "rules:\n"
-                              "  - {id: 9, name: n, on: '*', then: allow}\n"
-                              "  - {id: 3, name: n, on: '*', then: block}\n";
+    static const char two[] =
+        "connections:\n"
+        "  a: {hosts: [a.example], functions: {z: GET /z}}\n"
+        "rules:\n"
+        "  - {id: 9, name: n, on: '*', then: allow}\n"
+        "  - {id: 3, name: n, on: '*', then: block, when: request.size > 5}\n";
     static const char *const names[] = {"a.unlisted", "a.z", "b.unlisted", "b.x", "b.y"};
 
     (void)state;
@@ -639,6 +746,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_complaint_at_its_place),
         cmocka_unit_test(all_at_once_over_all_files),
+        cmocka_unit_test(rules_that_never_decide_are_told),
+        cmocka_unit_test(many_rules_shadow_one),
         cmocka_unit_test(order_of_files_and_entries_means_nothing),
         cmocka_unit_test(what_is_read_and_what_is_not),
         cmocka_unit_test(the_hash_is_over_names_and_contents),

@@ -45,6 +45,9 @@ struct row {
 #define TOOL(params)                                                                               \
     "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":" params "}"
 
+#define PART(disposition, text)                                                                    \
+    "--b\r\nContent-Disposition: form-data; " disposition "\r\n\r\n" text "\r\n"
+
 static const struct row rows[] = {
     /* JSON-RPC */
     {"/rpc", "json", RPC("eth_sendTransaction"), "send"},
@@ -116,6 +119,14 @@ static const struct row rows[] = {
     {"/admin", "form", "id=5", "unlisted"},
     {"/admin", "form", "", "unlisted"},
     {"/admin", "form", "action=%zz", "unlisted"},
+    {"/admin", "parts", PART("name=\"action\"", "delete") "--b--\r\n", "delete"},
+    {"/admin", "parts", PART("name=\"action\"", "list") "--b--\r\n", "admin"},
+    {"/admin", "parts", PART("name=\"other\"", "list") "--b--\r\n", "unlisted"},
+    {"/admin", "parts", PART("name=\"action\"; filename=\"x\"", "delete") "--b--\r\n", "unlisted"},
+    {"/admin", "parts",
+     PART("name=\"action\"", "list") PART("name=\"action\"", "delete") "--b--\r\n", "unlisted"},
+    {"/admin", "parts", PART("name=\"action\"", "list"), "unlisted"},
+    {"/admin?action=delete", "parts", PART("name=\"action\"", "list") "--b--\r\n", "unlisted"},
     {"/admin", "json", "{\"action\":\"delete\"}", "deletejson"},
     {"/admin", "json", "{\"action\":\"purge\"}", "admin"},
     {"/admin", "json", "{\"action\":true}", "unlisted"},
@@ -226,10 +237,11 @@ static void set_target(struct test_call *t, const char *path)
 
 static enum body_type type_of(const char *name)
 {
-    return strcmp(name, "json") == 0   ? BODY_JSON
-           : strcmp(name, "form") == 0 ? BODY_FORM
-           : strcmp(name, "none") == 0 ? BODY_NONE
-                                       : BODY_OTHER;
+    return strcmp(name, "json") == 0    ? BODY_JSON
+           : strcmp(name, "parts") == 0 ? BODY_MULTIPART
+           : strcmp(name, "form") == 0  ? BODY_FORM
+           : strcmp(name, "none") == 0  ? BODY_NONE
+                                        : BODY_OTHER;
 }
 
 static const char *told_name(struct rules_scratch *x, struct test_call *t)
