@@ -41,6 +41,13 @@ const struct yaml_node *yaml_key_at(const struct yaml_node *n, size_t i);
 /* The value under a key; NULL if there is none or `n` is NULL or no mapping. */
 const struct yaml_node *yaml_get(const struct yaml_node *n, const char *key);
 
+/* The pairs of one mapping and, after them, those of another whose keys it does not have. Under a
+ * key of `deep` (NULL-terminated) that has a mapping in both, those two are joined so as well.
+ * Belongs to the document of `over`, which complaints about the whole of it name; every value keeps
+ * its own place, so the other document must live as long. */
+const struct yaml_node *yaml_join(const struct yaml_node *over, const struct yaml_node *under,
+                                  const char *const *deep);
+
 /* Readers that complain in `d` with the key's name and what was expected. `n` is a mapping.
  * Return true if the key is there and good; false if it is missing (a complaint only if
  * `required`) or bad (always a complaint). The output is untouched on false. */

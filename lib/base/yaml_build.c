@@ -177,30 +177,11 @@ static void on_start(struct build *b, enum yaml_kind kind, struct fy_token *t,
     b->frames[b->depth++] = (struct frame){n, b->kid_count};
 }
 
-static void add_slot(struct yaml_node *n, uint32_t pair)
-{
-    uint64_t at = span_hash(n->items[2 * pair]->scalar);
-
-    while (n->slots[at & n->slot_mask])
-        at++;
-    n->slots[at & n->slot_mask] = pair + 1;
-}
-
-static void make_slots(struct build *b, struct yaml_node *n)
-{
-    uint32_t room = 2 * YAML_LINEAR_MAX;
-
-    while (room < 2 * n->count)
-        room *= 2;
-    n->slots = arena_array(&b->doc->mem, uint32_t, room);
-    n->slot_mask = room - 1;
-}
-
 /* Keys that are no scalars have been complained about and are not looked at. */
 static void index_keys(struct build *b, struct yaml_node *n)
 {
     if (n->count > YAML_LINEAR_MAX)
-        make_slots(b, n);
+        yaml_make_slots(n);
     for (size_t i = 0; i < n->count; i++) {
         const struct yaml_node *key = n->items[2 * i];
 
@@ -211,7 +192,7 @@ static void index_keys(struct build *b, struct yaml_node *n)
                        SPAN_ARG(key->scalar));
             b->bad = true;
         } else if (n->slots) {
-            add_slot(n, (uint32_t)i);
+            yaml_add_slot(n, (uint32_t)i);
         }
     }
 }

@@ -46,4 +46,8 @@ bool yaml_build(struct yaml_doc *doc, struct diags *d);
 /* yaml.c: the value under a key; at most `pairs` pairs are looked at when there are no slots. */
 struct yaml_node *yaml_find(const struct yaml_node *n, struct span key, size_t pairs);
 
+/* yaml_join.c: the table of a mapping that has all its pairs; then each pair, once. */
+void yaml_make_slots(struct yaml_node *n);
+void yaml_add_slot(struct yaml_node *n, uint32_t pair);
+
 #endif

@@ -3,23 +3,15 @@
 
 #include <stdlib.h>
 
-static const char *const connection_keys[] = {"hosts",
-                                              "errors",
-                                              "identify",
-                                              "credential",
-                                              "functions",
-                                              "inspect",
-                                              "account_headers",
-                                              "idempotency",
-                                              "capture",
-                                              "port",
-                                              "trust",
-                                              "pins",
-                                              "client_certificate",
-                                              "upgrade",
-                                              "upgrade_idle",
-                                              "durability",
-                                              NULL};
+static const char *const connection_keys[] = {"pack",        "hosts",
+                                              "errors",      "identify",
+                                              "credential",  "functions",
+                                              "inspect",     "account_headers",
+                                              "idempotency", "capture",
+                                              "port",        "trust",
+                                              "pins",        "client_certificate",
+                                              "upgrade",     "upgrade_idle",
+                                              "durability",  NULL};
 static const char *const durability_names[] = {"strict", "relaxed", NULL};
 
 #define UPGRADE_IDLE_NS     (600 * NS_IN_S)
@@ -345,13 +337,14 @@ static void read_durability(struct rules_loader *l, const struct yaml_node *n,
 }
 
 static void read_connection(struct rules_loader *l, const struct yaml_node *key,
-                            const struct yaml_node *n)
+                            const struct yaml_node *own)
 {
+    const struct yaml_node *n;
     struct rules_pending_connection *c = arena_new(&l->tmp, struct rules_pending_connection),
                                     *first;
 
     c->pub.name = arena_span(&l->set->mem, yaml_text(key));
-    c->node = n;
+    c->node = own;
     c->place = yaml_place(key);
     if (!rules_is_name(c->pub.name, false)) {
         diag_error(l->d, c->place,
@@ -365,14 +358,17 @@ static void read_connection(struct rules_loader *l, const struct yaml_node *key,
         return;
     }
     rules_list_add(&l->connections, &l->tmp, c);
-    if (!rules_want_mapping(l, n, "a connection"))
+    if (!rules_want_mapping(l, own, "a connection"))
         return;
-    yaml_only(n, connection_keys, l->d);
-    read_hosts(l, n, c);
+    yaml_only(own, connection_keys, l->d);
+    n = rules_use_pack(l, own);
+    if (rules_hosts_said(l, own))
+        read_hosts(l, n, c);
     rules_read_errors(l, n, &c->pub);
     read_durability(l, n, &c->pub);
     read_identify(l, n, &c->pub);
-    read_credential(l, yaml_get(n, "credential"), &c->pub);
+    if (yaml_get(own, "credential")) /* without its secret a pack's says nothing */
+        read_credential(l, yaml_get(n, "credential"), &c->pub);
     rules_read_vendor_tls(l, n, &c->pub);
     rules_read_fields(l, n, &c->pub);
     read_upgrade(l, n, &c->pub);

@@ -4,6 +4,7 @@
  *   rules_load.c         the directory, the sections, the finished set
  *   rules_connections.c  `connections`           rules_functions.c  methods and path templates
  *   rules_errors.c       `errors`                rules_fields.c     header fields by name
+ *   rules_packs.c        `packs`, and what a connection takes from one
  *   rules_index.c        templates -> one automaton a method; the lookup
  *   rules_segments.c     segments that are text around a parameter
  *   rules_tell.c         functions told by what the body says, read and laid out
@@ -31,7 +32,8 @@
 #define RULES_MAX             10000
 #define RULES_CONNECTIONS_MAX 500
 #define RULES_FUNCTIONS_MAX   20000 /* the unlisted ones apart */
-#define RULES_HOSTS_MAX       64    /* a connection */
+#define RULES_PACKS_MAX       500
+#define RULES_HOSTS_MAX       64 /* a connection */
 #define RULES_SOURCES_MAX     4096
 #define RULES_ISSUERS_MAX     64
 #define RULES_MASKS_MAX       1000
@@ -591,13 +593,22 @@ struct rules_loader {
     const char *beside; /* where the files stand that rules name */
     uint64_t now_ns;
     struct rules_list docs; /* struct yaml_doc */
-    struct rules_list connections, rules, masks, issuers, sources, detectors;
-    struct rules_map connection_names, host_names, rule_ids, mask_ids, issuer_names, issuer_urls,
-        source_names, source_prefixes, detector_names;
+    struct rules_list packs, connections, rules, masks, issuers, sources, detectors;
+    struct rules_map pack_names, connection_names, host_names, rule_ids, mask_ids, issuer_names,
+        issuer_urls, source_names, source_prefixes, detector_names;
     struct rules_function **all; /* the finished functions, in order */
     size_t nfunctions;
 };
 
+/* The packs of one file, `root`; when all are read, how many connections of a file use each. Both
+ * before any connection is read. */
+void rules_read_packs(struct rules_loader *l, const struct yaml_node *root);
+void rules_count_packs(struct rules_loader *l, const struct yaml_node *root);
+/* The mapping of a connection, with what it takes from its pack; itself if it has none. */
+const struct yaml_node *rules_use_pack(struct rules_loader *l, const struct yaml_node *n);
+/* False after a complaint: the connection's pack leaves the hosts to it. */
+bool rules_hosts_said(struct rules_loader *l, const struct yaml_node *n);
+void rules_finish_packs(struct rules_loader *l); /* names those that nobody uses */
 void rules_read_connections(struct rules_loader *l, const struct yaml_node *n);
 void rules_read_rules(struct rules_loader *l, const struct yaml_node *n);
 void rules_read_masks(struct rules_loader *l, const struct yaml_node *n);

@@ -111,6 +111,15 @@ static void refuse_exceptions(struct rules_loader *l, const struct yaml_node *n)
     rules_refuse(l, n, "`exceptions` are not available in this version; narrow the mask's `on`");
 }
 
+static void check_sections(struct rules_loader *l, const struct yaml_node *root)
+{
+    static const char *const keys[] = {"packs",   "connections", "rules",      "masks", "detectors",
+                                       "issuers", "sources",     "exceptions", NULL};
+
+    if (rules_want_mapping(l, root, "a rules file"))
+        yaml_only(root, keys, l->d);
+}
+
 static void read_sections(struct rules_loader *l, const struct yaml_node *root)
 {
     static const struct {
@@ -125,12 +134,7 @@ static void read_sections(struct rules_loader *l, const struct yaml_node *root)
         {"sources", rules_read_sources},
         {"exceptions", refuse_exceptions},
     };
-    static const char *const keys[] = {"connections", "rules",   "masks",      "detectors",
-                                       "issuers",     "sources", "exceptions", NULL};
 
-    if (!rules_want_mapping(l, root, "a rules file"))
-        return;
-    yaml_only(root, keys, l->d);
     for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++) {
         const struct yaml_node *n = yaml_get(root, sections[i].key);
 
@@ -153,11 +157,25 @@ static bool load_file(struct rules_loader *l, const char *name, EVP_MD_CTX *hash
     l->set->files[l->set->nfiles++] =
         (struct rules_file){arena_span(&l->set->mem, span_cstr(name)), text};
     doc = yaml_parse(path, text, l->d);
-    if (doc) {
+    if (doc)
         rules_list_add(&l->docs, &l->tmp, doc);
-        read_sections(l, yaml_root(doc));
-    }
     return true;
+}
+
+static void each_file(struct rules_loader *l,
+                      void (*read)(struct rules_loader *l, const struct yaml_node *root))
+{
+    for (size_t i = 0; i < l->docs.n; i++)
+        read(l, yaml_root(l->docs.at[i]));
+}
+
+/* What is in one file may be used in another, whatever they are called. */
+static void read_files(struct rules_loader *l)
+{
+    each_file(l, check_sections);
+    each_file(l, rules_read_packs);
+    each_file(l, rules_count_packs);
+    each_file(l, read_sections);
 }
 
 static bool load_files(struct rules_loader *l, const struct rules_list *names)
@@ -181,6 +199,7 @@ static void finish(struct rules_loader *l)
 {
     struct rules_set *s = l->set;
 
+    rules_finish_packs(l);
     rules_finish_connections(l);
     rules_finish_masks(l);
     rules_finish_issuers(l);
@@ -218,8 +237,10 @@ struct rules_set *rules_load_beside(const char *directory, const char *files, ui
         return NULL;
     }
     rules_read_shapes(&l);
-    if (list_files(&l, &names) && load_files(&l, &names))
+    if (list_files(&l, &names) && load_files(&l, &names)) {
+        read_files(&l);
         finish(&l);
+    }
     for (size_t i = 0; i < l.docs.n; i++)
         yaml_free(l.docs.at[i]);
     arena_free(&l.tmp);

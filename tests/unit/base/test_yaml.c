@@ -487,6 +487,37 @@ static void unknown_keys_are_named_with_the_nearest(void **state)
     yaml_free(doc);
 }
 
+static void mappings_are_joined(void **state)
+{
+    static const char *const deep[] = {"both", NULL};
+    char text[400] = "both: {x: 1, y: 2}\nflat: {x: 1}\nown: 1\n", *at = text;
+    struct yaml_doc *over = good(text), *under;
+    const struct yaml_node *n;
+
+    (void)state;
+    for (unsigned i = 0; i < 20; i++) /* enough for a table */
+        at += sprintf(at, "k%u: %u\n", i, i);
+    strcpy(at, "own: 2\nflat: {y: 9}\nboth:\n  y: 8\n  z: 3\n");
+    under = good(text);
+    n = yaml_join(yaml_root(over), yaml_root(under), deep);
+    assert_int_equal(yaml_count(n), 23);
+    text_is(yaml_get(n, "own"), "1");
+    text_is(yaml_get(n, "k19"), "19");
+    is_at(yaml_place(yaml_get(n, "k19")), 20, 6);
+    text_is(yaml_get(yaml_get(n, "both"), "x"), "1");
+    text_is(yaml_get(yaml_get(n, "both"), "y"), "2");
+    text_is(yaml_get(yaml_get(n, "both"), "z"), "3");
+    assert_int_equal(yaml_count(yaml_get(n, "both")), 3);
+    assert_null(yaml_get(yaml_get(n, "flat"), "y"));
+    assert_null(yaml_get(n, "k20"));
+    for (size_t i = 0; i < yaml_count(n); i++)
+        assert_ptr_equal(yaml_get(n, yaml_text(yaml_key_at(n, i)).p), yaml_at(n, i));
+    assert_int_equal(yaml_count(yaml_root(over)), 3); /* as they were */
+    assert_int_equal(yaml_count(yaml_get(yaml_root(over), "both")), 2);
+    yaml_free(over);
+    yaml_free(under);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -507,6 +538,7 @@ int main(void)
         cmocka_unit_test(reads_numbers_and_words),
         cmocka_unit_test(reads_times_sizes_and_choices),
         cmocka_unit_test(unknown_keys_are_named_with_the_nearest),
+        cmocka_unit_test(mappings_are_joined),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
