@@ -1,7 +1,7 @@
 /* Paths as people write them, into the trie. */
 #include "body_internal.h"
 
-#define FIRST_BUCKETS 64
+#define FIRST_BUCKETS 8
 #define INDEX_DIGITS  9
 
 static uint32_t slot(const struct body_paths *p, uint64_t hash)

@@ -120,6 +120,26 @@ static const char *add_segment(struct rules_loader *l, struct rules_route *r, st
     return fault;
 }
 
+static size_t count(struct span s, char c, size_t most)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < s.n && n < most; i++)
+        n += s.p[i] == c;
+    return n;
+}
+
+/* Room for what a path may have: there are many routes, and few are long. */
+static void make_room(struct rules_loader *l, struct rules_route *r, struct span path)
+{
+    size_t params = count(path, '{', RULES_PARAMS_MAX);
+
+    r->segment =
+        arena_array(&l->set->mem, struct rules_segment, count(path, '/', RULES_SEGMENTS_MAX) + 1);
+    r->param = arena_array(&l->set->mem, struct span, params + 1);
+    r->param_segment = arena_array(&l->set->mem, uint8_t, params + 1);
+}
+
 static const char *read_path(struct rules_loader *l, struct rules_route *r, struct span path)
 {
     const char *fault = NULL;
@@ -131,6 +151,7 @@ static const char *read_path(struct rules_loader *l, struct rules_route *r, stru
         return "is longer than 2048 bytes";
     if (memchr(path.p, '?', path.n) || memchr(path.p, '#', path.n))
         return "has a query; a function is told by its path, the query is read in `when`";
+    make_room(l, r, path);
     while (rest.n && rest.p && !fault)
         fault = add_segment(l, r, span_cut(&rest, '/'));
     if (!fault && path.n > 1 && path.p[path.n - 1] == '/')

@@ -458,11 +458,11 @@ struct rules_route {
     struct rules_function *function; /* set when the functions have found their places */
     struct rules_pending_function *owner;
     struct span method, path;
-    struct rules_segment segment[RULES_SEGMENTS_MAX];
+    struct rules_segment *segment;
     unsigned nsegments;
-    bool rest; /* ends in `**` */
-    struct span param[RULES_PARAMS_MAX];
-    uint8_t param_segment[RULES_PARAMS_MAX];
+    bool rest;          /* ends in `**` */
+    struct span *param; /* names */
+    uint8_t *param_segment;
     unsigned nparams;
     bool reached; /* some path ends here */
     struct place place;

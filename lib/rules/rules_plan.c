@@ -6,6 +6,8 @@
  * through the same rules end in the same class, and share one plan. */
 #include "rules_internal.h"
 
+#include <stdlib.h>
+
 struct class
 {
     struct class *before;
@@ -17,9 +19,10 @@ struct class
 
 struct planner {
     struct rules_loader *l;
-    struct class **of;        /* by function */
-    struct rules_map by_name; /* -> struct rules_function */
-    struct rules_map params;  /* "function\nparameter" -> anything */
+    struct class **of;                    /* by function */
+    const struct rules_function **sorted; /* by name */
+    struct rules_map by_name;             /* -> struct rules_function */
+    struct rules_map params;              /* "function\nparameter" -> anything */
     struct rules_shadows *shadows;
     size_t candidates;
 };
@@ -72,22 +75,49 @@ static void lay_one(struct planner *p, struct rules_pending_rule *r, const struc
         found[i] = found[i] || has_param(p, f, paths->param[i]);
 }
 
+static int by_name(const void *a, const void *b)
+{
+    return span_cmp((*(const struct rules_function *const *)a)->name,
+                    (*(const struct rules_function *const *)b)->name);
+}
+
+/* Where the first name stands that is not before `text`. */
+static unsigned first_from(const struct planner *p, struct span text)
+{
+    unsigned low = 0, high = p->l->set->nfunctions;
+
+    while (low < high) {
+        unsigned mid = low + (high - low) / 2;
+
+        if (span_cmp(p->sorted[mid]->name, text) < 0)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
+/* Only names that begin as the glob does are looked at: most globs are of one connection. */
 static size_t lay_glob(struct planner *p, struct rules_pending_rule *r, struct span on, bool *found)
 {
-    const struct rules_set *s = p->l->set;
+    const char *star = memchr(on.p, '*', on.n);
+    struct span before = span_of(on.p, star ? (size_t)(star - on.p) : on.n);
     const struct rules_function *f;
     size_t hits = 0;
 
-    if (!memchr(on.p, '*', on.n)) {
+    if (!star) {
         f = rules_map_get(&p->by_name, on);
         if (f)
             lay_one(p, r, f, found);
         return f != NULL;
     }
-    for (unsigned i = 0; i < s->nfunctions; i++) {
-        if (!reaches(r, on, &s->functions[i]))
+    for (unsigned i = first_from(p, before); i < p->l->set->nfunctions; i++) {
+        f = p->sorted[i];
+        if (!span_starts(f->name, before))
+            break;
+        if (!reaches(r, on, f))
             continue;
-        lay_one(p, r, &s->functions[i], found);
+        lay_one(p, r, f, found);
         hits++;
     }
     return hits;
@@ -249,10 +279,14 @@ static void prepare(struct planner *p)
     struct class *start = arena_new(&p->l->tmp, struct class);
 
     p->of = arena_array(&p->l->tmp, struct class *, s->nfunctions + 1);
+    p->sorted = arena_array(&p->l->tmp, const struct rules_function *, s->nfunctions + 1);
     for (unsigned i = 0; i < s->nfunctions; i++) {
         p->of[i] = start;
+        p->sorted[i] = &s->functions[i];
         rules_map_put(&p->by_name, &p->l->tmp, s->functions[i].name, &s->functions[i]);
     }
+    if (s->nfunctions)
+        qsort(p->sorted, s->nfunctions, sizeof(*p->sorted), by_name);
 }
 
 static void note_route(struct planner *p, const struct rules_route *r)

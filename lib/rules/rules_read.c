@@ -43,6 +43,8 @@ bool rules_glob(struct span glob, struct span name)
 
     if (glob.n == 1 && glob.p[0] == '*')
         return true; /* most globs of a large set */
+    if (glob.n && name.n && glob.p[glob.n - 1] != '*' && glob.p[glob.n - 1] != name.p[name.n - 1])
+        return false; /* most names */
     while (i < name.n) {
         if (g < glob.n && glob.p[g] == '*') {
             star = g++;
