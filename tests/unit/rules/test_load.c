@@ -33,6 +33,34 @@ struct row {
 static const struct row rows[] = {
     /* the file */
     {"", 0, 0, NULL},
+    /* Good ones, for schema.py too. */
+    {"rules: []\n", 0, 0, NULL},
+    {BASE "rules: []\nmasks: []\ndetectors: {}\nsources: {}\n", 0, 0, NULL},
+    {RULE(GOOD_RULE "    rev: 1000000000\n    owner: a\n    message: m\n    mode: report\n"
+                    "    expires: '2030-01-01T00:00:00+02:00'\n"),
+     0, 0, NULL},
+    {RULE(GOOD_RULE "    mode: off\n    when: true || body.a > 1\n"), 0, 0, NULL},
+    {RULE("    on: ['*', stripe.unlisted]\n    then: hold\n"
+          "    hold: {groups: a, quorum: 16, wait: 15m}\n"),
+     0, 0, NULL},
+    {CONNECTION("    port: 8443\n    identify: []\n    capture: 0\n    inspect: {request: 16MiB}\n"
+                "    account_headers: []\n    upgrade: [websocket]\n    upgrade_idle: 24h\n"
+                "    durability: relaxed\n    functions: {}\n"),
+     0, 0, NULL},
+    {CONNECTION("    identify: [source, mtls]\n    credential: {secret: a.b, as: header, header: "
+                "X-Key}\n"),
+     0, 0, NULL},
+    {CONNECTION("    identify: source\n    credential: {secret: a, as: basic, user: u}\n"), 0, 0,
+     NULL},
+    {ROUTE("[GET /, 'PUT   /a/{b}.json/*/**', {at: POST /g, graphql: [query *, mutation a]}]"), 0,
+     0, NULL},
+    {ROUTE("[{at: DELETE /a, form: {a.b-c: [x, 5, true]}}, {at: POST /a, json: {'@t': [x, 5, "
+           "true]}}]"),
+     0, 0, NULL},
+    {ROUTE("[{at: POST /m, mcp: [a, b]}, {at: POST /m, jsonrpc: tools/call}, POST /m]"), 0, 0,
+     NULL},
+    {MASK("    on: '*'\n    find: [pci.*, pii.email]\n    in: audit\n    keep: bin+last4\n"), 0, 0,
+     NULL},
     {"conections: {}\n", 1, 1, "conections"},
     {"- a\n", 1, 1, "a rules file must be a mapping"},
     {"rules: {}\n", 1, 8, "`rules` must be a list"},
@@ -741,7 +769,23 @@ static void expiry_warns_ahead(void **state)
     }
 }
 
-int main(void)
+/* The rows as files for schema.py: N.yaml, and N.says with what the loader says of it. */
+static int write_rows(const char *directory)
+{
+    struct test_dir t;
+    char name[32];
+
+    snprintf(t.path, sizeof(t.path), "%s", directory);
+    for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        snprintf(name, sizeof(name), "%u.yaml", i);
+        test_dir_put(&t, name, rows[i].text);
+        snprintf(name, sizeof(name), "%u.says", i);
+        test_dir_put(&t, name, rows[i].says ? rows[i].says : "");
+    }
+    return 0;
+}
+
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_complaint_at_its_place),
@@ -756,5 +800,8 @@ int main(void)
         cmocka_unit_test(masks_are_resolved_by_function),
         cmocka_unit_test(expiry_warns_ahead),
     };
+
+    if (argc == 3 && strcmp(argv[1], "--rows") == 0)
+        return write_rows(argv[2]);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
