@@ -30,6 +30,7 @@ struct app_config {
     struct call_limits limits;
     const char *audit_directory;
     uint64_t audit_segment, audit_ring;
+    unsigned window_keys;
     bool audit_relaxed; /* for connections that do not say */
     const char *control_socket;
     const char *rules_history; /* directory of the sets of rules that have run */
@@ -39,6 +40,22 @@ struct app_config {
 /* False after complaints in `d`; everything is checked before anything starts. */
 bool app_config_load(const char *path, struct app_config *c, struct diags *d);
 void app_config_free(struct app_config *c);
+
+/* The windows of rules: their table, and the secret that it hashes keys with. */
+struct app_windows {
+    struct window_table *table;
+    uint8_t secret[WINDOW_SECRET];
+    bool fresh; /* the secret is not in its file yet */
+};
+
+/* Makes the table and counts into it what the audit store says of the last `longest_ns`; before the
+ * store has a writer. What cannot be read back makes windows unknown until their length has passed.
+ * `stop` ends a long reading. False after complaints. */
+bool app_windows_open(struct app_windows *w, const struct app_config *c, uint64_t longest_ns,
+                      const _Atomic bool *stop);
+/* Keeps the secret, now that the store's directory is there. False after complaints. */
+bool app_windows_keep(struct app_windows *w, const struct app_config *c);
+void app_windows_close(struct app_windows *w);
 
 /* One worker: its lcore runs app_worker_main until `stop`. */
 struct app_worker {

@@ -382,6 +382,18 @@ static void read_limits(const struct yaml_node *root, struct call_limits *l, str
     read_time(n, "pool_time", &l->pool_idle_us, d);
 }
 
+static void read_windows(const struct yaml_node *root, struct app_config *c, struct diags *d)
+{
+    static const char *const known[] = {"keys", NULL};
+    const struct yaml_node *n = section(root, "windows", false, d);
+
+    c->window_keys = 65536;
+    if (!n)
+        return;
+    yaml_only(n, known, d);
+    read_count(n, "keys", 16, WINDOW_KEYS_MAX, &c->window_keys, d);
+}
+
 /* Beside the audit store, if nothing else is said. */
 static void read_history(const char *file, const struct yaml_node *root, struct app_config *c,
                          struct diags *d)
@@ -433,9 +445,9 @@ static void read_names(const char *file, const struct yaml_node *root, struct ap
 bool app_config_load(const char *path, struct app_config *c, struct diags *d)
 {
     static const char *const known[] = {
-        "profile", "inside",       "outside",   "intercept",     "passthrough",
-        "ca",      "vendor_trust", "rules",     "vault",         "audit",
-        "control", "limits",       "appliance", "rules_history", NULL};
+        "profile",      "inside",        "outside", "intercept", "passthrough", "ca",
+        "vendor_trust", "rules",         "vault",   "audit",     "control",     "limits",
+        "appliance",    "rules_history", "windows", NULL};
     const struct yaml_node *root;
     const char *profile;
 
@@ -462,6 +474,7 @@ bool app_config_load(const char *path, struct app_config *c, struct diags *d)
     read_audit(path, root, c, d);
     read_history(path, root, c, d);
     read_limits(root, &c->limits, d);
+    read_windows(root, c, d);
     read_names(path, root, c, d);
     check_shares(root, c, d);
     c->sources.workers = c->profile.workers;

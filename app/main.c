@@ -61,6 +61,7 @@ struct appliance {
     uint64_t set;                       /* of its rules, in the history */
     bool rolled_back;                   /* a rollback before the restart is still in force */
     struct net_ports *ports;
+    struct app_windows windows;
     struct audit *audit;
     struct app_worker workers[CALL_WORKERS_MAX];
     struct call_worker *calls[CALL_WORKERS_MAX];
@@ -274,6 +275,14 @@ static bool start_audit(struct appliance *a)
     return a->audit != NULL;
 }
 
+/* The windows first: the store can be read as long as it has no writer. */
+static bool start_records(struct appliance *a)
+{
+    return app_windows_open(&a->windows, &a->config, rules_longest_window(a->generation->rules),
+                            &stop_asked) &&
+           start_audit(a) && app_windows_keep(&a->windows, &a->config);
+}
+
 static struct rte_ring *make_ring(const char *what, unsigned worker)
 {
     char name[RTE_RING_NAMESIZE];
@@ -329,6 +338,7 @@ static bool start_worker(struct appliance *a, unsigned i, const uint8_t boot[8])
         .to_control = a->to_control[i],
         .from_control = a->from_control[i],
         .control_alive = &a->control_alive,
+        .windows = a->windows.table,
     };
     memcpy(w->call_config.boot, boot, 8);
     if (!app_worker_init(w))
@@ -365,6 +375,7 @@ static bool start_control(struct appliance *a)
         .audit = a->audit,
         .ring = audit_ring_of(a->audit, a->nworkers),
         .alive = &a->control_alive,
+        .windows = a->windows.table,
         .version = APP_VERSION,
         .tsc_hz = rte_get_tsc_hz(),
     };
@@ -398,7 +409,7 @@ static bool start(struct appliance *a)
         return false;
     a->ports = net_ports_open(&a->config.profile, &a->config.net);
     keep_in_history(a);
-    if (!a->ports || !start_audit(a) || !start_workers(a) || !start_control(a))
+    if (!a->ports || !start_records(a) || !start_workers(a) || !start_control(a))
         return false;
     app_telemetry_start(a->calls, a->nworkers, a->audit);
     return true;
@@ -436,6 +447,7 @@ static void stop(struct appliance *a)
         control_free(a->control);
     if (a->audit)
         audit_stop(a->audit, STOP_PATIENCE_S * NS_IN_S);
+    app_windows_close(&a->windows);
     if (a->ports)
         net_ports_close(a->ports);
     call_generation_free(a->generation);

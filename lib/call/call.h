@@ -96,6 +96,7 @@ struct call_config {
     bool relaxed; /* connections that do not say: calls do not wait for the disk */
     struct rte_ring *to_control, *from_control; /* of struct hold_message */
     const _Atomic bool *control_alive;          /* false: nothing can be held */
+    struct window_table *windows;               /* where calls are counted, by all workers */
     uint8_t boot[8];                            /* random, part of call ids */
 };
 
@@ -143,7 +144,8 @@ const char *call_cause_name(enum call_cause c);
     X(refused_full) X(refused_address_full) X(refused_handshakes_full)                            \
     X(refused_address_handshakes_full) X(refused_memory) X(refused_tls) X(evicted_idle)           \
     X(evicted_handshake) X(slow_handshake) X(slow_head) X(slow_body) X(slow_reader)               \
-    X(slow_vendor_connect) X(slow_vendor_answer) X(idle_closed)
+    X(slow_vendor_connect) X(slow_vendor_answer) X(idle_closed)                   \
+    X(window_full) X(window_retries)
 /* clang-format on */
 
 struct call_counters {

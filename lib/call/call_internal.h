@@ -14,6 +14,7 @@
  *     vendor.c      vendor connections: set-up, failure, events
  *     pool.c        those that wait for the next call, by host
  *     answer.c      answers of our own, in the vendor's shape
+ *     counts.c      what calls count in windows, given back if they are never sent
  *     record.c      what is written to the audit store, masked
  *     queue.c       bytes that wait to be written to a TLS session
  *     generation.c  loading of what is replaced whole
@@ -222,6 +223,7 @@ struct exchange {
     bool relaxed;        /* goes without waiting until its record is on disk */
     bool held_open;      /* control has, or will have, a record of it */
     bool upgraded;       /* the vendor has agreed to `upgrade` */
+    bool returned;       /* what the verdict counted has been given back */
     unsigned interims;   /* 1xx answers that the vendor has sent */
     struct span upgrade; /* the protocol asked for, as the rules name it; empty: none */
     struct tunnel tunnel[2];
@@ -506,6 +508,13 @@ unsigned answer_status(const struct exchange *x, enum call_cause cause);
 /* Composes an answer of our own in the caller's queue, for the cause and status in `x`. */
 void answer_own(struct exchange *x, struct span message);
 void answer_plain_http(struct caller *c);
+
+/* counts.c */
+void counts_note(struct exchange *x); /* the verdict is there: the worker's counters */
+/* The call will not be sent: what it counted in windows is taken out again. */
+void counts_give_back(struct exchange *x);
+void counts_put_decided(struct audit_event *e, const struct exchange *x);
+void counts_put_settled(struct audit_event *e, const struct exchange *x);
 
 /* record.c */
 bool record_decided(struct exchange *x, const char *decision, const char *cause);

@@ -65,6 +65,8 @@ void exchange_refuse(struct exchange *x, enum call_cause cause, const char *caus
     x->status = answer_status(x, cause);
     counter_inc(&x->w->counters.causes[cause]);
     counter_inc(&x->w->counters.answered);
+    if (!x->sent)
+        counts_give_back(x);
     if (!x->promised) {
         counter_inc(&x->w->counters.blocked);
         if (!record_decided(x, "block", x->cause_name))
@@ -222,6 +224,7 @@ static void judge(struct exchange *x)
 
     call.function = x->function = rules_function_told(x->w->rules, &call);
     rules_decide(x->gen->rules, x->w->rules, &call, &x->verdict);
+    counts_note(x);
     if (x->verdict.rule) {
         x->rule = x->verdict.rule->id;
         x->rule_rev = x->verdict.rule->rev;
@@ -424,6 +427,8 @@ void exchange_end(struct exchange *x, const char *outcome)
     struct caller *c = x->caller;
     bool keep = x->head->keep_alive && !x->close_caller && x->upload_done;
 
+    if (!x->sent)
+        counts_give_back(x);
     if (x->promised)
         record_settled(x, x->outcome ? x->outcome : outcome);
     if (x->held_open)

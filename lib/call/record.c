@@ -236,6 +236,7 @@ bool record_decided(struct exchange *x, const char *decision, const char *cause)
     put_verdict(&e, x);
     if (x->relaxed)
         audit_text(&e, AUDIT_F_DURABILITY, SPAN_LIT("relaxed"));
+    counts_put_decided(&e, x);
     put_found(&e, x, &x->found_request, "request");
     put_hold(&e, x);
     if (x->connection && x->secret_version) {
@@ -319,6 +320,7 @@ void record_settled(struct exchange *x, const char *outcome)
     put_found(&e, x, x->stream ? match_stream_found(x->stream) : &x->found_answer, "answer");
     put_answer(&e, x);
     put_hold(&e, x);
+    counts_put_settled(&e, x);
     put_timings(&e, x);
     audit_end(&e);
 }

@@ -102,6 +102,8 @@ static bool make_engines(struct call_worker *w, uint64_t now_us)
     w->wheel = wheel_new(now_us);
     w->match = match_worker_new(w->c.limits.max_vendors);
     w->rules = rules_scratch_new();
+    if (w->rules)
+        rules_scratch_windows(w->rules, w->c.windows);
     w->identity = identity_worker_new(8192);
     w->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
     return w->tls && w->memory && w->wheel && w->match && w->rules && w->identity && w->sha256;
@@ -243,7 +245,7 @@ struct exchange *exchange_new(struct call_worker *w)
     match_found_clear(&x->found_answer);
     x->verdict.decision = RULES_BLOCK;
     x->verdict.rule = NULL;
-    x->verdict.nmatched = x->verdict.more = 0;
+    x->verdict.nmatched = x->verdict.more = x->verdict.ncounted = 0;
     x->hold_id[0] = x->reviewer[0] = x->answer_type[0] = 0;
     x->w = w;
     asked->params.n = 0;

@@ -104,6 +104,12 @@ static json_t *worker_json(const struct call_worker *w)
                      (json_int_t)call_generation_seen(w));
 }
 
+static json_t *windows_json(const struct window_table *t)
+{
+    return json_pack("{s:I, s:I}", "keys", (json_int_t)window_keys(t), "in_use",
+                     (json_int_t)window_keys_in_use(t));
+}
+
 json_t *ask_status(struct control *c)
 {
     const struct call_generation *g = *c->c.generation;
@@ -119,12 +125,12 @@ json_t *ask_status(struct control *c)
     hash[o.n] = 0;
     for (unsigned i = 0; i < c->c.workers; i++)
         json_array_append_new(workers, worker_json(c->c.worker[i]));
-    return json_pack("{s:b, s:s, s:I, s:I, s:b, s:i, s:s, s:i, s:i, s:I, s:I, s:I, s:o, s:o}", "ok",
-                     1, "version", c->c.version, "generation", (json_int_t)g->number, "set",
-                     (json_int_t)c->set, "rolled_back", c->rolled_back, "retired", retired,
-                     "rules_hash", hash, "rules", (int)rules_count(g->rules), "functions",
-                     (int)rules_function_count(g->rules), "uptime_s",
-                     (json_int_t)((clock_wall_ns() - c->started_ns) / NS_IN_S), "mono_ns",
-                     (json_int_t)clock_mono_ns(), "tsc_hz", (json_int_t)c->c.tsc_hz, "audit",
-                     audit_json_of(c->c.audit), "workers", workers);
+    return json_pack(
+        "{s:b, s:s, s:I, s:I, s:b, s:i, s:s, s:i, s:i, s:I, s:I, s:I, s:o, s:o, s:o}", "ok", 1,
+        "version", c->c.version, "generation", (json_int_t)g->number, "set", (json_int_t)c->set,
+        "rolled_back", c->rolled_back, "retired", retired, "rules_hash", hash, "rules",
+        (int)rules_count(g->rules), "functions", (int)rules_function_count(g->rules), "uptime_s",
+        (json_int_t)((clock_wall_ns() - c->started_ns) / NS_IN_S), "mono_ns",
+        (json_int_t)clock_mono_ns(), "tsc_hz", (json_int_t)c->c.tsc_hz, "audit",
+        audit_json_of(c->c.audit), "windows", windows_json(c->c.windows), "workers", workers);
 }

@@ -68,6 +68,7 @@ void control_run(struct control *c, const _Atomic bool *stop)
         drain_rings(c, now_ns);
         hold_tick(c->holds, now_ns);
         reload_tick(c, now_ns);
+        sweep_tick(c, now_ns);
         socket_serve(c, TICK_MS);
     }
     atomic_store(c->c.alive, false);

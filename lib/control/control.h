@@ -24,6 +24,7 @@ struct control_config {
     struct audit *audit;
     struct audit_ring *ring; /* control's own */
     _Atomic bool *alive;     /* set while the thread serves */
+    struct window_table *windows;
     const char *version;
     uint64_t tsc_hz; /* of the cycles that workers count */
 };

@@ -1,6 +1,7 @@
 /* The insides of lib/control: the loop (control.c), the socket (socket.c), what is asked (ask_*.c),
- * reload (reload.c), sets that have run (history.c), what rules did (hits.c), the client's end
- * (client.c). All of it runs on the control thread but the compiler thread in reload.c. */
+ * reload (reload.c), keys of windows (sweep.c), sets that have run (history.c), what rules did
+ * (hits.c), the client's end (client.c). All of it runs on the control thread but the compiler
+ * thread in reload.c. */
 #ifndef CONTROL_INTERNAL_H
 #define CONTROL_INTERNAL_H
 
@@ -84,6 +85,8 @@ struct control {
     uint64_t set;     /* number in the history of the set that runs */
     bool rolled_back; /* it is not that of the rules directory */
     uint64_t started_ns;
+    uint64_t swept_ns;   /* when the last sweep of the windows began */
+    unsigned sweep_left; /* places it has not looked at yet */
 };
 
 /* socket.c */
@@ -110,6 +113,9 @@ uint64_t history_before(const char *directory, uint64_t number);
 json_t *ask_hits(struct control *c);
 /* Adds what the rules of a set that goes have done to what is kept. */
 void hits_keep(struct control *c, const struct call_generation *old);
+
+/* sweep.c */
+void sweep_tick(struct control *c, uint64_t now_ns);
 
 /* reload.c */
 bool reload_start(struct control *c, const char *who);

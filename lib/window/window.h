@@ -28,9 +28,9 @@
 
 #include "base/base.h"
 
-#define WINDOW_SECRET     16              /* bytes of the secret that keys are hashed with */
-#define WINDOW_KEYS_MAX   (1u << 24)      /* of a table */
-#define WINDOW_LENGTH_MIN ((uint64_t)1e9) /* 1 s, in ns */
+#define WINDOW_SECRET     16         /* bytes of the secret that keys are hashed with */
+#define WINDOW_KEYS_MAX   (1u << 24) /* of a table */
+#define WINDOW_LENGTH_MAX (100 * 86400 * NS_IN_S)
 
 struct window_table;
 
@@ -93,6 +93,11 @@ struct window_told {
 };
 bool window_tell(const struct window_table *t, const struct window_count *c,
                  struct window_told *out);
+/* "<key in hex> <length in seconds> <step> <amount>", for lengths of whole seconds. */
+void window_told_put(const struct window_told *told, struct outbuf *o);
+bool window_told_read(struct span text, struct window_told *told);
+/* Tells secrets apart, and tells nothing of them. */
+uint32_t window_fingerprint(const struct window_table *t);
 
 /* ------------------------------------------------- before there are workers */
 

@@ -139,6 +139,21 @@ def echoed_credential(lab):
     return "masked in body and header field"
 
 
+@scenario("a spend window stops the 11th transfer")
+def spend_window(lab):
+    url, body = f"{API}/v1/budgets/{os.urandom(4).hex()}-x/transfers", '{"amount": 5000}'
+    for i in range(10):
+        a = lab.curl(url, *JSON, "--data-binary", body)
+        expect(f"status of transfer {i + 1}", 200, a.status, a)
+    before = len(lab.vendor_log())
+    a = lab.curl(url, *JSON, "--data-binary", body)
+    refused(lab, a, 403, "blocked_by_rule", before)
+    expect("the rule's message", True, "500.00" in a.body, a)
+    a = lab.curl(url.replace("-x", "-y"), *JSON, "--data-binary", body)
+    expect("status from another budget", 200, a.status, a)
+    return "ten transfers of 50.00 use up a budget of 500.00 a day; the eleventh gets 403, another budget's goes"
+
+
 # -------------------------------------------------------------------------------- holds
 
 REFUND = json.dumps({"charge": "ch_1", "amount": 700, "card": CARD})

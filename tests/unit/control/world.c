@@ -98,6 +98,7 @@ struct control *world_control(struct world *w, struct diags *d)
                                      .audit = w->audit,
                                      .ring = audit_ring_of(w->audit, 0),
                                      .alive = &w->alive,
+                                     .windows = w->windows,
                                      .version = "test"};
 
     return control_new(&c, d);
@@ -119,6 +120,7 @@ int world_setup(void **state)
     w->audit = audit_start(&a, &d);
     s = sources(w);
     w->generation = call_generation_load(&s, 1, clock_wall_ns(), &d);
+    w->windows = window_table_new(100, (const uint8_t[WINDOW_SECRET]){0});
     w->control = w->audit && w->generation ? world_control(w, &d) : NULL;
     diags_print(&d, stderr, false);
     assert_non_null(w->control);
@@ -139,6 +141,7 @@ int world_teardown(void **state)
     assert_int_equal(access(w->socket, F_OK), -1);
     call_generation_free(w->generation);
     audit_stop(w->audit, NS_IN_S);
+    window_table_delete(w->windows);
     shell("rm -rf %s%s", w->dir, "");
     free(w);
     return 0;

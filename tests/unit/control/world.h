@@ -11,6 +11,7 @@ extern const char *world_rules; /* the lab's rules, set by main */
 struct world {
     char dir[64], rules[96], socket[96], store[96], history[96], vault[96], key[96];
     struct audit *audit;
+    struct window_table *windows;
     struct call_generation *generation;
     struct control *control;
     _Atomic bool alive, stop;

@@ -169,6 +169,51 @@ static void test_sums_that_do_not_fit(void **state)
     assert_int_equal(test_sum(f->t, other, HOUR, START + 2 * HOUR), 0);
 }
 
+static struct window_told as_text(const struct window_told *told)
+{
+    char text[128];
+    struct outbuf o = outbuf_on(text, sizeof(text));
+    struct window_told again;
+
+    window_told_put(told, &o);
+    assert_true(window_told_read(outbuf_span(&o), &again));
+    assert_memory_equal(&again, told, sizeof(again));
+    return again;
+}
+
+static void test_reads_only_what_was_told(void **state)
+{
+    static const char *const bad[] = {"",
+                                      "00112233445566778899aabbccddeeff",
+                                      "00112233445566778899aabbccddeeff 60 1",
+                                      "00112233445566778899aabbccddeeff 60 1 x",
+                                      "00112233445566778899aabbccddeeff 60 1 2 3",
+                                      "00112233445566778899aabbccddeeff 0 1 2",
+                                      "00112233445566778899aabbccddeeff 99999999999 1 2",
+                                      "00112233445566778899aabbccddeef 60 1 2",
+                                      "00112233445566778899aabbccddeefg 60 1 2",
+                                      "00112233445566778899AABBCCDDEEFF 60 1 2"};
+    struct window_told told;
+
+    (void)state;
+    assert_true(window_told_read(SPAN_LIT("00112233445566778899aabbccddeeff 60 1 2"), &told));
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+        if (window_told_read(span_cstr(bad[i]), &told))
+            fail_msg("accepted: %s", bad[i]);
+}
+
+static void test_secrets_have_fingerprints(void **state)
+{
+    struct fixture *f = *state;
+    struct window_table *other = window_table_new(1, (const uint8_t[WINDOW_SECRET]){1, 2}),
+                        *same = window_table_new(1, test_secret);
+
+    assert_int_not_equal(window_fingerprint(f->t), window_fingerprint(other));
+    assert_int_equal(window_fingerprint(f->t), window_fingerprint(same));
+    window_table_delete(other);
+    window_table_delete(same);
+}
+
 static void test_tells_and_restores(void **state)
 {
     struct fixture *f = *state;
@@ -178,6 +223,7 @@ static void test_tells_and_restores(void **state)
     for (unsigned i = 0; i < 3; i++) {
         test_count(f->t, f->key, HOUR, 1 + i, START + i * 20 * MINUTE, &f->c);
         assert_true(window_tell(f->t, &f->c, &told[i]));
+        told[i] = as_text(&told[i]);
     }
     for (unsigned i = 0; i < 3; i++)
         assert_true(window_restore(after, &told[i], START + 70 * MINUTE));
@@ -212,6 +258,8 @@ int main(void)
         T(test_reservations_stand_in_most),
         T(test_gives_back_where_it_counted),
         T(test_sums_that_do_not_fit),
+        T(test_reads_only_what_was_told),
+        T(test_secrets_have_fingerprints),
         T(test_tells_and_restores),
         T(test_what_is_not_known_any_more),
 #undef T
