@@ -418,6 +418,26 @@ ATOMIC(16, uint16_t)
 ATOMIC(32, uint32_t)
 ATOMIC(64, uint64_t)
 
+/* Two words at once: what lib/window does. */
+HOOK int __tsan_atomic128_compare_exchange_strong(volatile unsigned __int128 *p,
+                                                  unsigned __int128 *old, unsigned __int128 v,
+                                                  int order, int failed);
+HOOK int __tsan_atomic128_compare_exchange_strong(volatile unsigned __int128 *p,
+                                                  unsigned __int128 *old, unsigned __int128 v,
+                                                  int order, int failed)
+{
+    unsigned __int128 was;
+    bool done;
+
+    (void)order;
+    (void)failed;
+    note(p, sizeof(*p), WRITE, PC);
+    was = __sync_val_compare_and_swap(p, *old, v);
+    done = was == *old;
+    *old = was;
+    return done;
+}
+
 HOOK void __tsan_atomic_thread_fence(int order);
 HOOK void __tsan_atomic_thread_fence(int order)
 {
