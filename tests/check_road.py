@@ -36,7 +36,7 @@ ALLOWED = {
             "tls_pem_blob": "start"},
     "match": {"list_new": "a set being compiled", "locked_new": "a set being compiled",
               "locked_free": "a set that goes", "slot_free": "once a reload", "match_worker_forget": "once a reload"},
-    "rules": {"job_run": "rules being checked"},
+    "rules": {"job_run": "rules being checked", "rules_zone_read": "rules being loaded"},
     "call": {"exchange_new": "more calls in progress than ever before", "exchange_make": "as exchange_new",
              "make_slabs": "start", "map_region": "start", "free_exchanges": "the end"},
 }

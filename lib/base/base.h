@@ -14,6 +14,7 @@
 #include "base/outbuf.h"
 #include "base/span.h"
 #include "base/stages.h"
+#include "base/utf8.h"
 #include "base/wheel.h"
 #include "base/yaml.h"
 

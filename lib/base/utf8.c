@@ -1,3 +1,5 @@
+#include "base/utf8.h"
+
 #include "base_internal.h"
 
 struct utf8_form {
@@ -44,4 +46,26 @@ size_t utf8_next(struct span s, uint32_t *cp)
         if (((unsigned char)s.p[0] & forms[i].mask) == forms[i].lead)
             return decode(s, &forms[i], cp);
     return 0;
+}
+
+bool utf8_valid(struct span s)
+{
+    uint64_t eight;
+    uint32_t cp;
+    size_t n;
+
+    while (s.n) {
+        if (s.n >= sizeof(eight)) { /* most text is ASCII */
+            memcpy(&eight, s.p, sizeof(eight));
+            if (!(eight & 0x8080808080808080u)) {
+                s = span_from(s, sizeof(eight));
+                continue;
+            }
+        }
+        n = utf8_next(s, &cp);
+        if (n == 0)
+            return false;
+        s = span_from(s, n);
+    }
+    return true;
 }

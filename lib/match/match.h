@@ -77,6 +77,24 @@ bool match_worker_adopt(struct match_worker *w, const struct match_db *db);
  * stream is open. Until then it stays ready, whatever else was adopted. Not on the road. */
 void match_worker_forget(struct match_worker *w, const struct match_db *db);
 
+/* ------------------------------------------------------------- one pattern */
+
+/* A pattern that is tested against whole texts, with RE2's meaning as far as Hyperscan knows it:
+ * searched anywhere, UTF-8, `.` is no line end, `$` is the end of the text. Immutable, shared. */
+struct match_regex;
+/* In memory of the arena's, with which it ends. NULL and `why` in Hyperscan's words. */
+struct match_regex *match_regex_new(struct arena *mem, struct span pattern, char why[256]);
+
+/* Scratch of one thread for any number of patterns. `*t` is NULL at first. False: no memory; what
+ * was adopted before may then give MATCH_UNSURE. Not on the road. */
+struct match_tester;
+bool match_tester_adopt(struct match_tester **t, const struct match_regex *re);
+void match_tester_free(struct match_tester *t);
+
+enum match_answer { MATCH_NO, MATCH_YES, MATCH_UNSURE }; /* UNSURE: the text is not UTF-8 */
+enum match_answer match_regex_test(const struct match_regex *re, struct match_tester *t,
+                                   struct span text);
+
 /* What was found. The value itself is never kept. */
 struct match_found {
     match_set which;                     /* detectors that found something */

@@ -134,6 +134,7 @@ struct rules_function {
                                  it: what the caller gets may stand in the record as it is */
     bool unlisted;            /* connection.unlisted */
     bool needs_body;          /* some rule that may match it reads `body` */
+    bool needs_found;         /* and some one asks for found() */
 };
 
 struct rules_connection {
@@ -306,11 +307,12 @@ struct rules_call {
     const struct rules_params *params;
     const struct http_head *head;
     enum body_type body_type;
-    struct span body;               /* whole, or empty with body_problem set */
-    enum body_problem body_problem; /* why the body cannot be read; NONE if it can */
-    uint64_t body_size;             /* as sent, also when it was not kept */
-    uint64_t now_ns;                /* wall clock */
-    struct rules_hits *hits;        /* counted by rules_at's order; NULL: nowhere */
+    struct span body;                /* whole, or empty with body_problem set */
+    enum body_problem body_problem;  /* why the body cannot be read; NONE if it can */
+    uint64_t body_size;              /* as sent, also when it was not kept */
+    uint64_t now_ns;                 /* wall clock */
+    struct rules_hits *hits;         /* counted by rules_at's order; NULL: nowhere */
+    const struct match_found *found; /* what was found in the request; NULL: it was not scanned */
 };
 
 struct rules_scratch;
@@ -358,6 +360,19 @@ uint64_t rules_longest_window(const struct rules_set *s);
 #define RULES_WINDOW_TRIES 16
 void rules_decide(const struct rules_set *s, struct rules_scratch *x, const struct rules_call *call,
                   struct rules_verdict *v);
+
+/* Told of a part of a rule's condition: depth 0 is the whole, its parts follow with their parts,
+ * each with its text in the file and what it gave: `true`, `60000`, `"usd"`, `unknown`, `missing`,
+ * `[3 elements]`, `not evaluated` (nobody needed it). Of what is asked of a list's elements the
+ * last one asked is told. A rule without `when` is told with text "" and value `true`. The spans
+ * are the set's or are gone after the call. */
+typedef void rules_explain_fn(void *ctx, const struct rules_rule *rule, unsigned depth,
+                              struct span text, struct span value);
+/* Judges as rules_decide does, and tells of every rule that is judged for the function, in the
+ * order of their strictness. Not on the road. */
+void rules_explain(const struct rules_set *s, struct rules_scratch *x,
+                   const struct rules_call *call, struct rules_verdict *v, rules_explain_fn *tell,
+                   void *ctx);
 
 /* Expressions over a token's claims (issuers). `claims` is a JSON object. Return false if the
  * result is unknown or of another type. Text goes to `out` (arena of the caller's). Not on the

@@ -1,6 +1,6 @@
-/* Names and types. A tree that passes has only names that exist, each at its place in the paths of
- * a document, and no operation that could never give an answer. What the body, the claims and the
- * query hold is known only later: their type is TYPE_DYN and passes everywhere. */
+/* Types: every name at its place in the paths of a document, and no operation that could never give
+ * an answer. What the body, the claims and the query hold is known only later: their type is
+ * TYPE_DYN and passes everywhere. */
 #include "rules_check.h"
 
 const char *rules_type_name(enum rules_type t)
@@ -12,134 +12,64 @@ const char *rules_type_name(enum rules_type t)
         [TYPE_STRING] = "a string",
         [TYPE_NULL] = "null",
         [TYPE_TIME] = "a time",
+        [TYPE_DURATION] = "a duration",
         [TYPE_LIST] = "a list",
     };
     return names[t];
 }
 
-static bool fits(enum rules_type t, enum rules_type want)
+/* ------------------------------------------------------------ true or false */
+
+void rules_want_bool(struct checker *c, struct rules_ast **n)
 {
-    return t == want || t == TYPE_DYN;
-}
+    struct rules_ast *found = *n, *zero, *more;
 
-/* --------------------------------------------------------------- functions */
-
-static void need_string(struct checker *c, const struct rules_ast *n, const char *what)
-{
-    if (!fits(n->type, TYPE_STRING))
-        complain(c, n->at, "%s needs a string, not %s", what, rules_type_name(n->type));
-}
-
-static void check_has(struct checker *c, struct rules_ast *n)
-{
-    struct rules_ast *of = n->args[0];
-
-    if (of->kind != AST_FIELD && of->kind != AST_INDEX && of->kind != AST_NAME) {
-        complain(c, of->at, "has() needs a name, as in has(body.amount)");
+    if (found->kind != AST_FOUND)
         return;
-    }
-    rules_resolve(c, of);
-    n->kind = AST_HAS;
-    n->a = of;
+    zero = arena_new(c->mem, struct rules_ast);
+    *zero = (struct rules_ast){.kind = AST_LITERAL, .type = TYPE_NUMBER};
+    zero->value = (struct rules_value){.kind = VALUE_NUMBER, .text = SPAN_LIT("0")};
+    more = arena_new(c->mem, struct rules_ast);
+    *more = (struct rules_ast){
+        .kind = AST_CMP, .type = TYPE_BOOL, .cmp = CMP_GT, .a = found, .b = zero};
+    more->at = found->at;
+    more->from = found->from;
+    more->to = found->to;
+    *n = more;
+}
+
+void rules_visit_bool(struct checker *c, struct rules_ast **n, const char *what)
+{
+    rules_visit(c, *n);
+    rules_want_bool(c, n);
+    if (!type_fits((*n)->type, TYPE_BOOL))
+        complain(c, (*n)->at, "%s needs true or false, not %s", what, rules_type_name((*n)->type));
+}
+
+static void check_logic(struct checker *c, struct rules_ast *n)
+{
+    const char *op = n->kind == AST_NOT ? "!" : n->kind == AST_AND ? "&&" : "||";
+
     n->type = TYPE_BOOL;
+    rules_visit_bool(c, &n->a, op);
+    if (n->b)
+        rules_visit_bool(c, &n->b, op);
 }
 
-static void check_size(struct checker *c, struct rules_ast *n, struct rules_ast *of)
+static void check_choose(struct checker *c, struct rules_ast *n)
 {
-    rules_visit(c, of);
-    n->kind = AST_SIZE;
-    n->a = of;
-    n->type = TYPE_NUMBER;
-    if (of->type != TYPE_LIST && !fits(of->type, TYPE_STRING))
-        complain(c, of->at, "size() needs a string or a list, not %s", rules_type_name(of->type));
-}
+    enum rules_type a, b;
 
-static void check_timestamp(struct checker *c, struct rules_ast *n)
-{
-    struct rules_ast *of = n->args[0];
-    uint64_t ns;
-
-    if (of->kind != AST_LITERAL || of->type != TYPE_STRING ||
-        !rules_time_parse(of->value.text, false, &ns)) {
-        complain(c, of->at,
-                 "timestamp() needs a time as written in RFC 3339, as in "
-                 "timestamp(\"2027-01-31T00:00:00Z\")");
-        return;
-    }
-    n->kind = AST_LITERAL;
-    n->type = TYPE_TIME;
-    n->value = (struct rules_value){.kind = VALUE_TIME, .ns = ns};
-}
-
-static bool one_of(struct span s, const char *const *names)
-{
-    for (; *names; names++)
-        if (word_is(s, *names))
-            return true;
-    return false;
-}
-
-static bool is_later(struct span name)
-{
-    static const char *const later[] = {
-        "found",      "matches",  "all",        "exists",       "map",        "filter",
-        "exists_one", "duration", "int",        "uint",         "double",     "string",
-        "bool",       "bytes",    "type",       "getHours",     "getMinutes", "dyn",
-        "getMonth",   "getDay",   "lowerAscii", "getDayOfWeek", NULL};
-    return one_of(name, later);
-}
-
-static void check_call(struct checker *c, struct rules_ast *n)
-{
-    static const char *const mine[] = {"has", "size", "timestamp", NULL};
-
-    if (one_of(n->text, mine) && n->nargs != 1)
-        complain(c, n->at, "%.*s() takes one argument", SPAN_ARG(n->text));
-    else if (word_is(n->text, "has"))
-        check_has(c, n);
-    else if (word_is(n->text, "size"))
-        check_size(c, n, n->args[0]);
-    else if (word_is(n->text, "timestamp"))
-        check_timestamp(c, n);
-    else if (word_is(n->text, "spent") || word_is(n->text, "calls"))
-        rules_check_window(c, n);
-    else if (is_later(n->text))
-        complain(c, n->at, "%.*s() is not available in this version", SPAN_ARG(n->text));
-    else
-        complain(c, n->at, "there is no function %.*s()", SPAN_ARG(n->text));
-}
-
-static void check_method(struct checker *c, struct rules_ast *n)
-{
-    static const struct {
-        const char *name;
-        enum rules_ast_kind kind;
-    } tests[] = {{"startsWith", AST_STARTS}, {"endsWith", AST_ENDS}, {"contains", AST_CONTAINS}};
-
-    if (word_is(n->text, "size") && n->nargs == 0) {
-        check_size(c, n, n->a);
-        return;
-    }
-    for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
-        if (!word_is(n->text, tests[i].name))
-            continue;
-        rules_visit(c, n->a);
-        n->kind = tests[i].kind;
-        n->type = TYPE_BOOL;
-        if (n->nargs != 1) {
-            complain(c, n->at, ".%s() takes one argument", tests[i].name);
-            return;
-        }
-        n->b = n->args[0];
-        rules_visit(c, n->b);
-        need_string(c, n->a, "this test");
-        need_string(c, n->b, "this test");
-        return;
-    }
-    complain(c, n->at,
-             is_later(n->text) ? ".%.*s() is not available in this version"
-                               : "there is no function .%.*s()",
-             SPAN_ARG(n->text));
+    rules_visit_bool(c, &n->a, "?");
+    rules_visit(c, n->b);
+    rules_visit(c, n->c);
+    a = n->b->type;
+    b = n->c->type;
+    n->type = a == b ? a : TYPE_DYN;
+    n->elem = n->b->elem == n->c->elem ? n->b->elem : TYPE_DYN;
+    if (a != b && a != TYPE_DYN && b != TYPE_DYN)
+        complain(c, n->at, "one branch gives %s, the other %s", rules_type_name(a),
+                 rules_type_name(b));
 }
 
 /* --------------------------------------------------------------- operators */
@@ -168,24 +98,15 @@ static void check_list(struct checker *c, struct rules_ast *n)
     n->value = (struct rules_value){.kind = VALUE_ITEMS, .n = n->nargs, .items = items};
 }
 
-static void check_logic(struct checker *c, struct rules_ast *n)
+static bool is_time(enum rules_type t)
 {
-    const char *op = n->kind == AST_NOT ? "!" : n->kind == AST_AND ? "&&" : "||";
-    struct rules_ast *side[2] = {n->a, n->b};
-
-    n->type = TYPE_BOOL;
-    for (unsigned i = 0; i < 2 && side[i]; i++) {
-        rules_visit(c, side[i]);
-        if (!fits(side[i]->type, TYPE_BOOL))
-            complain(c, side[i]->at, "%s needs true or false, not %s", op,
-                     rules_type_name(side[i]->type));
-    }
+    return t == TYPE_TIME || t == TYPE_DURATION;
 }
 
 static void check_cmp(struct checker *c, struct rules_ast *n)
 {
-    enum rules_type a, b;
     bool equality = n->cmp == CMP_EQ || n->cmp == CMP_NE;
+    enum rules_type a, b;
 
     rules_visit(c, n->a);
     rules_visit(c, n->b);
@@ -196,11 +117,13 @@ static void check_cmp(struct checker *c, struct rules_ast *n)
         complain(c, n->at, "lists are not compared; use `in`");
     else if ((a == TYPE_NULL || b == TYPE_NULL) && !equality)
         complain(c, n->at, "null has no order; use == or !=");
-    else if ((a == TYPE_TIME && b == TYPE_DYN) || (a == TYPE_DYN && b == TYPE_TIME))
-        complain(c, n->at, "a time is compared with now or timestamp(\"...\") only");
-    else if ((n->a->kind == AST_ADD && b == TYPE_NUMBER) ||
-             (n->b->kind == AST_ADD && a == TYPE_NUMBER))
-        complain(c, n->at, "+ joins strings; arithmetic is not available in this version");
+    else if ((is_time(a) && b == TYPE_DYN) || (is_time(b) && a == TYPE_DYN))
+        complain(c, n->at, "%s",
+                 a == TYPE_TIME || b == TYPE_TIME
+                     ? "a time is compared with now or timestamp(...); a value of "
+                       "the call needs timestamp() around it"
+                     : "a duration is compared with durations; a value of the call "
+                       "needs duration() around it");
     else if (a != b && a != TYPE_DYN && b != TYPE_DYN)
         complain(c, n->at, "%s is compared with %s", rules_type_name(a), rules_type_name(b));
 }
@@ -210,10 +133,10 @@ static void check_in(struct checker *c, struct rules_ast *n)
     rules_visit(c, n->a);
     rules_visit(c, n->b);
     n->type = TYPE_BOOL;
-    if (!fits(n->b->type, TYPE_LIST))
+    if (!type_fits(n->b->type, TYPE_LIST))
         complain(c, n->b->at, "`in` needs a list on its right, not %s",
                  rules_type_name(n->b->type));
-    else if (n->a->type == TYPE_LIST || n->a->type == TYPE_NULL)
+    else if (n->a->type == TYPE_LIST || n->a->type == TYPE_NULL || is_time(n->a->type))
         complain(c, n->a->at, "%s cannot be in a list", rules_type_name(n->a->type));
     else if (n->b->type == TYPE_LIST && n->a->type != TYPE_DYN && n->b->elem != TYPE_DYN &&
              n->a->type != n->b->elem)
@@ -221,17 +144,79 @@ static void check_in(struct checker *c, struct rules_ast *n)
                  rules_type_name(n->a->type), rules_type_name(n->b->elem));
 }
 
-static void check_add(struct checker *c, struct rules_ast *n)
+static const char *const arith_signs[] = {"+", "-", "*", "/", "%"};
+
+/* time + duration, time - duration, time - time, duration +- duration */
+static bool time_result(const struct rules_ast *n, enum rules_type *out)
+{
+    enum rules_type a = n->a->type, b = n->b->type;
+
+    if (!is_time(a) || !is_time(b) || (n->arith != ARITH_ADD && n->arith != ARITH_SUB))
+        return false;
+    if (n->arith == ARITH_ADD) {
+        *out = a == b ? a : TYPE_TIME;
+        return a == TYPE_DURATION || b == TYPE_DURATION;
+    }
+    *out = a == b ? TYPE_DURATION : TYPE_TIME;
+    return a == TYPE_TIME || b == TYPE_DURATION;
+}
+
+static bool arith_result(const struct rules_ast *n, enum rules_type *out)
+{
+    enum rules_type a = n->a->type, b = n->b->type, some = a == TYPE_DYN ? b : a;
+
+    if (is_time(a) || is_time(b))
+        return time_result(n, out);
+    *out = n->arith == ARITH_ADD ? some : TYPE_NUMBER;
+    if (a != b && a != TYPE_DYN && b != TYPE_DYN)
+        return false;
+    return some == TYPE_DYN || some == TYPE_NUMBER ||
+           (some == TYPE_STRING && n->arith == ARITH_ADD);
+}
+
+/* Arithmetic on what the rule itself says is done once. */
+static void fold_arith(struct checker *c, struct rules_ast *n)
+{
+    const struct rules_ast *a = n->a, *b = n->b;
+    size_t room = a->value.text.n + (b ? b->value.text.n : 0) + 2 * RULES_DIGITS;
+    struct rules_text t = {arena_alloc(c->mem, room), 0, room};
+    struct rules_value v;
+
+    if (a->kind != AST_LITERAL || (b && b->kind != AST_LITERAL))
+        return;
+    v = b ? rules_value_arith(n->arith, &a->value, &b->value, &t)
+          : rules_value_negate(&a->value, &t);
+    if (v.kind == VALUE_UNKNOWN)
+        return;
+    n->kind = AST_LITERAL;
+    n->value = v;
+}
+
+static void check_arith(struct checker *c, struct rules_ast *n)
 {
     rules_visit(c, n->a);
     rules_visit(c, n->b);
-    n->type = TYPE_STRING;
-    if (n->a->type == TYPE_NUMBER || n->b->type == TYPE_NUMBER) {
-        complain(c, n->at, "arithmetic is not available in this version; + joins strings");
+    n->type = TYPE_DYN;
+    if (arith_result(n, &n->type)) {
+        fold_arith(c, n);
         return;
     }
-    need_string(c, n->a, "+");
-    need_string(c, n->b, "+");
+    if ((is_time(n->a->type) && n->b->type == TYPE_DYN) ||
+        (is_time(n->b->type) && n->a->type == TYPE_DYN))
+        complain(c, n->at, "a value of the call needs timestamp() or duration() around it here");
+    else
+        complain(c, n->at, "%s %s %s is not defined", rules_type_name(n->a->type),
+                 arith_signs[n->arith], rules_type_name(n->b->type));
+}
+
+static void check_negate(struct checker *c, struct rules_ast *n)
+{
+    rules_visit(c, n->a);
+    n->type = TYPE_NUMBER;
+    if (!type_fits(n->a->type, TYPE_NUMBER))
+        complain(c, n->at, "- needs a number, not %s", rules_type_name(n->a->type));
+    else
+        fold_arith(c, n);
 }
 
 void rules_visit(struct checker *c, struct rules_ast *n)
@@ -250,32 +235,41 @@ void rules_visit(struct checker *c, struct rules_ast *n)
     case AST_OR:
         check_logic(c, n);
         break;
+    case AST_CHOOSE:
+        check_choose(c, n);
+        break;
     case AST_CMP:
         check_cmp(c, n);
         break;
     case AST_IN:
         check_in(c, n);
         break;
-    case AST_ADD:
-        check_add(c, n);
+    case AST_ARITH:
+        check_arith(c, n);
+        break;
+    case AST_NEGATE:
+        check_negate(c, n);
         break;
     case AST_CALL:
-        check_call(c, n);
+        rules_check_call(c, n);
         break;
     case AST_METHOD:
-        check_method(c, n);
+        rules_check_method(c, n);
         break;
     default:
         break; /* literals, and what only this pass makes */
     }
 }
 
-bool rules_check(const struct rules_source_text *src, enum rules_scope scope, struct arena *mem,
-                 struct rules_ast *ast, struct rules_paths *paths)
+bool rules_check(const struct rules_source_text *src, enum rules_scope scope, enum rules_type want,
+                 struct rules_around *around, struct arena *mem, struct rules_ast **ast,
+                 struct rules_paths *paths)
 {
-    struct checker c = {.src = src, .scope = scope, .mem = mem, .paths = paths};
+    struct checker c = {.src = src, .scope = scope, .around = around, .mem = mem, .paths = paths};
 
     c.probe = body_paths_new(mem);
-    rules_visit(&c, ast);
+    rules_visit(&c, *ast);
+    if (want == TYPE_BOOL)
+        rules_want_bool(&c, ast);
     return !c.bad;
 }

@@ -110,10 +110,13 @@ void rules_check_window(struct checker *c, struct rules_ast *n)
         complain(c, n->at, "%.*s() counts calls; there is none here", SPAN_ARG(n->text));
         return;
     }
-    if (c->window) {
-        complain(c, n->at, "a window's key cannot hold another window");
+    if (c->window || c->nloops) {
+        complain(c, n->at,
+                 c->window ? "a window's key cannot hold another window"
+                           : "a window counts calls, not elements: move it out of this");
         return;
     }
+    c->around->names = true;
     if (n->nargs < first || n->nargs > first + RULES_WINDOW_KEYS_MAX) {
         complain(c, n->at, "write %s with up to %d keys",
                  w->kind == WINDOW_SPENT ? "spent(\"body.amount\", \"24h\", key, ...)"

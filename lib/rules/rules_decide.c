@@ -44,6 +44,7 @@ void rules_scratch_free(struct rules_scratch *x)
         free(x->text[d]);
     }
     free(x->run.text.p);
+    rules_run_free(&x->run);
     free(x);
 }
 
@@ -81,7 +82,7 @@ bool rules_scratch_adopt(struct rules_scratch *x, const struct rules_set *s)
         if (!grow_values(x, d, s->most_paths[d]) ||
             !grow_text(x, d, (d == DOC_BODY ? s->most_body : SMALL_ROOM) + s->most_state[d] + 64))
             return false;
-    return true;
+    return rules_run_adopt(&x->run, &s->needs);
 }
 
 const struct body_values *rules_scratch_read(struct rules_scratch *x, enum rules_doc d,
@@ -128,13 +129,19 @@ static void read_documents(struct rules_scratch *x, const struct rules_plan *p,
     read_document(x, p, DOC_QUERY, c->head->query.n ? BODY_FORM : BODY_NONE, c->head->query);
 }
 
+static void run_on(struct rules_scratch *x, const struct rules_candidate *c)
+{
+    for (unsigned d = 0; d < DOC_COUNT; d++)
+        x->run.slots[d] = c->slots[d];
+    x->run.window = c->window ? rules_windows_of(&x->windows, c) : NULL;
+}
+
 /* Unknown counts against the call: it makes a rule that blocks or holds match, and never one that
  * allows. */
 static bool matches(struct rules_scratch *x, const struct rules_candidate *c, uint64_t now_ns,
                     bool *unknown)
 {
     const struct rules_rule *rule = c->rule;
-    struct rules_run *r = &x->run;
     struct rules_value v;
 
     *unknown = false;
@@ -142,10 +149,8 @@ static bool matches(struct rules_scratch *x, const struct rules_candidate *c, ui
         return false;
     if (!c->when)
         return true;
-    for (unsigned d = 0; d < DOC_COUNT; d++)
-        r->slots[d] = c->slots[d];
-    r->window = c->window ? rules_windows_of(&x->windows, c) : NULL;
-    v = rules_eval(c->when, r);
+    run_on(x, c);
+    v = rules_eval(c->when, &x->run);
     if (v.kind == VALUE_BOOL)
         return v.boolean;
     *unknown = true;
@@ -195,6 +200,7 @@ static void judge(const struct matter *m, struct rules_verdict *v, bool hits)
     v->rule = NULL;
     v->unknown = false;
     v->nmatched = v->more = 0;
+    m->x->run.loop_steps = m->x->run.loop_bytes = 0;
     for (unsigned i = 0; i < p->n; i++) {
         const struct rules_rule *rule = p->candidates[i].rule, *before = v->rule;
         bool unknown;
@@ -259,10 +265,28 @@ void rules_decide(const struct rules_set *s, struct rules_scratch *x, const stru
     v->ncounted = v->window_tries = 0;
     v->window_full = false;
     x->run.call = call;
+    x->run.loop_steps = x->run.loop_bytes = 0;
     read_documents(x, m.plan, call);
     if (m.plan->nwindows == 0)
         judge(&m, v, call->hits != NULL);
     else
         judge_with_windows(&m, v);
+    x->run.call = NULL;
+}
+
+/* The documents are still read, and windows show what the decision saw. */
+void rules_explain(const struct rules_set *s, struct rules_scratch *x,
+                   const struct rules_call *call, struct rules_verdict *v, rules_explain_fn *tell,
+                   void *ctx)
+{
+    const struct rules_plan *p = s->plan[call->function->index];
+
+    rules_decide(s, x, call, v);
+    x->run.call = call;
+    x->run.loop_steps = x->run.loop_bytes = 0;
+    for (unsigned i = 0; i < p->n; i++) {
+        run_on(x, &p->candidates[i]);
+        rules_expr_explain(&p->candidates[i], &x->run, tell, ctx);
+    }
     x->run.call = NULL;
 }

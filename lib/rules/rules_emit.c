@@ -1,13 +1,20 @@
 /* A checked tree -> a flat program for a stack machine. && and || evaluate their right side only
- * when the left one does not settle the matter; the jump leads to the instruction after AND/OR. */
+ * when the left one does not settle the matter; the jump leads to the instruction after AND/OR. Of
+ * a choice one branch is run. What a loop asks of its elements stands right after it. */
 #include "rules_internal.h"
+
+#define TABLE_LEAST 8 /* shorter lists are searched faster from end to end */
 
 struct emitter {
     const struct rules_source_text *src;
     struct arena *mem;
     struct rules_instr *code;
     struct rules_value *constants;
-    unsigned ncode, nconstants, depth, deepest;
+    struct rules_loop *loops;
+    struct rules_part *parts;
+    unsigned ncode, nconstants, nloops, nparts, depth, deepest;
+    unsigned inside; /* how deep in the tree */
+    struct rules_needs needs;
     struct rules_list windows; /* struct rules_ast_window */
 };
 
@@ -25,11 +32,15 @@ static struct rules_value keep(struct emitter *e, struct rules_value v)
     struct rules_value *items;
 
     v.text = v.text.p ? arena_span(e->mem, v.text) : v.text;
-    if (v.kind == VALUE_ITEMS) {
-        items = arena_array(e->mem, struct rules_value, v.n ? v.n : 1);
-        for (unsigned i = 0; i < v.n; i++)
-            items[i] = keep(e, v.items[i]);
-        v.items = items;
+    if (v.kind != VALUE_ITEMS)
+        return v;
+    items = arena_array(e->mem, struct rules_value, v.n ? v.n : 1);
+    for (unsigned i = 0; i < v.n; i++)
+        items[i] = keep(e, v.items[i]);
+    v.items = items;
+    if (v.n > TABLE_LEAST && items[0].kind != VALUE_BOOL) {
+        v.kind = VALUE_TABLE;
+        v.table = rules_table_new(e->mem, items, v.n);
     }
     return v;
 }
@@ -48,6 +59,10 @@ static void emit_ref(struct emitter *e, const struct rules_ast *n)
 
     if (n->ref == REF_DOC) {
         put(e, OP_DOC, n->doc, n->slot, 1);
+        return;
+    }
+    if (n->ref == REF_VAR) {
+        put(e, OP_VAR, n->level, n->slot, 1);
         return;
     }
     if (n->ref == REF_HEADER || n->ref == REF_PARAM)
@@ -77,24 +92,87 @@ static unsigned window_index(struct emitter *e, const struct rules_ast_window *w
     return (unsigned)e->windows.n - 1;
 }
 
-static void emit_two(struct emitter *e, const struct rules_ast *n, enum rules_op op)
+static void emit_choice(struct emitter *e, const struct rules_ast *n)
 {
+    unsigned branch, skip;
+
     emit(e, n->a);
+    branch = put(e, OP_CHOOSE, 0, 0, -1);
     emit(e, n->b);
-    put(e, op, n->cmp, 0, -1);
+    skip = put(e, OP_SKIP, 0, 0, -1);
+    e->code[branch].arg = (uint16_t)e->ncode;
+    emit(e, n->c);
+    e->code[skip].arg = (uint16_t)put(e, OP_JOIN, 0, 0, 0);
 }
 
-static void emit_one(struct emitter *e, const struct rules_ast *n, enum rules_op op)
+static void loop_paths(struct emitter *e, const struct rules_ast_loop *l, struct rules_loop *to)
 {
+    uint16_t *slot = arena_array(e->mem, uint16_t, l->paths.n + 1);
+    size_t state = 0;
+
+    to->whole = -1;
+    to->slot = slot;
+    if (l->paths.n == 0)
+        return;
+    to->paths = body_paths_new(e->mem);
+    for (size_t i = 0; i < l->paths.n; i++) {
+        struct span path = *(const struct span *)l->paths.at[i];
+
+        slot[i] = (uint16_t)body_paths_add(to->paths, path); /* the checker has tried it */
+        state += rules_path_state(path);
+        if (path.n == 0)
+            to->whole = slot[i];
+    }
+    if (e->needs.values < l->paths.n)
+        e->needs.values = (unsigned)l->paths.n;
+    if (e->needs.state < state)
+        e->needs.state = state;
+}
+
+static void emit_loop(struct emitter *e, const struct rules_ast *n)
+{
+    const struct rules_ast_loop *l = n->loop;
+    unsigned at = e->nloops++;
+    struct rules_loop *to = &e->loops[at];
+
+    *to = (struct rules_loop){.kind = l->kind, .level = (uint8_t)l->level};
+    loop_paths(e, l, to);
+    if (e->needs.loops <= l->level)
+        e->needs.loops = l->level + 1;
     emit(e, n->a);
-    put(e, op, 0, 0, 0);
+    put(e, OP_LOOP, 0, at, 0);
+    to->start = (uint16_t)e->ncode;
+    emit(e, n->b);
+    to->end = (uint16_t)e->ncode;
+    e->depth--; /* what the element gave is counted, not kept */
 }
 
-static void emit(struct emitter *e, const struct rules_ast *n)
+/* The operands that there are, then the instruction. */
+static void emit_operation(struct emitter *e, const struct rules_ast *n)
 {
-    static const uint8_t two[] = {
-        [AST_CMP] = OP_CMP,       [AST_IN] = OP_IN,     [AST_ADD] = OP_ADD,
-        [AST_STARTS] = OP_STARTS, [AST_ENDS] = OP_ENDS, [AST_CONTAINS] = OP_CONTAINS};
+    static const uint8_t ops[] = {
+        [AST_NOT] = OP_NOT,           [AST_CMP] = OP_CMP,       [AST_IN] = OP_IN,
+        [AST_ARITH] = OP_ARITH,       [AST_NEGATE] = OP_NEGATE, [AST_HAS] = OP_HAS,
+        [AST_SIZE] = OP_SIZE,         [AST_STARTS] = OP_STARTS, [AST_ENDS] = OP_ENDS,
+        [AST_CONTAINS] = OP_CONTAINS, [AST_AT] = OP_AT,         [AST_MATCHES] = OP_MATCHES,
+        [AST_FOUND] = OP_FOUND,       [AST_GET] = OP_GET,       [AST_TIMESTAMP] = OP_TIMESTAMP,
+        [AST_DURATION] = OP_DURATION,
+    };
+    unsigned x = n->kind == AST_CMP ? n->cmp : n->kind == AST_ARITH ? n->arith : n->get, arg = 0;
+
+    if (n->a)
+        emit(e, n->a);
+    if (n->b)
+        emit(e, n->b);
+    if (n->kind == AST_MATCHES || n->kind == AST_FOUND || n->kind == AST_GET)
+        arg = constant(e, n->value);
+    else if (n->kind == AST_AT)
+        arg = n->slot;
+    put(e, (enum rules_op)ops[n->kind], x, arg, n->b ? -1 : n->a ? 0 : 1);
+}
+
+static void emit_node(struct emitter *e, const struct rules_ast *n)
+{
     switch (n->kind) {
     case AST_LITERAL:
         put(e, OP_CONST, 0, constant(e, n->value), 1);
@@ -106,27 +184,41 @@ static void emit(struct emitter *e, const struct rules_ast *n)
     case AST_OR:
         emit_logic(e, n);
         break;
+    case AST_CHOOSE:
+        emit_choice(e, n);
+        break;
+    case AST_LOOP:
+        emit_loop(e, n);
+        break;
     case AST_WINDOW:
         put(e, OP_WINDOW, 0, window_index(e, n->window), 1);
         break;
-    case AST_NOT:
-        emit_one(e, n, OP_NOT);
-        break;
-    case AST_HAS:
-        emit_one(e, n, OP_HAS);
-        break;
-    case AST_SIZE:
-        emit_one(e, n, OP_SIZE);
-        break;
     default:
-        emit_two(e, n, two[n->kind]);
+        emit_operation(e, n);
         break;
     }
 }
 
+/* What the rule itself says as it stands explains itself. */
+static void emit(struct emitter *e, const struct rules_ast *n)
+{
+    struct rules_part *part = NULL;
+    unsigned loop = e->nloops;
+
+    if (n->kind != AST_LITERAL || e->inside == 0) {
+        part = &e->parts[e->nparts++];
+        *part = (struct rules_part){(uint16_t)n->from, (uint16_t)n->to, (uint16_t)e->inside, 0};
+    }
+    e->inside++;
+    emit_node(e, n);
+    e->inside--;
+    if (part) /* a loop's value is there before what it asks of its elements */
+        part->pc = (uint16_t)((n->kind == AST_LOOP ? e->loops[loop].start : e->ncode) - 1);
+}
+
 static size_t count(const struct rules_ast *n)
 {
-    return 1 + (n->a ? count(n->a) : 0) + (n->b ? count(n->b) : 0);
+    return n ? 1 + count(n->a) + count(n->b) + count(n->c) : 0;
 }
 
 static struct rules_paths keep_paths(struct arena *mem, const struct rules_paths *from)
@@ -155,20 +247,26 @@ static struct rules_expr *program(const struct rules_source_text *src, struct ar
                                   const struct rules_ast *ast, const struct rules_paths *kept)
 {
     struct emitter e = {.src = src, .mem = mem};
-    struct rules_expr *x;
+    struct rules_expr *x = arena_new(mem, struct rules_expr);
+    size_t n = count(ast);
 
-    /* A node makes at most two instructions and one constant. */
-    e.code = arena_array(mem, struct rules_instr, count(ast) * 2);
-    e.constants = arena_array(mem, struct rules_value, count(ast));
+    /* A node makes at most three instructions and one constant. */
+    e.code = arena_array(mem, struct rules_instr, n * 3);
+    e.constants = arena_array(mem, struct rules_value, n);
+    e.loops = arena_array(mem, struct rules_loop, n);
+    e.parts = arena_array(mem, struct rules_part, n);
     emit(&e, ast);
     if (e.deepest > RULES_STACK) {
         rules_expr_error(src, 0, "the expression is nested too deep");
         return NULL;
     }
-    x = arena_new(mem, struct rules_expr);
     x->code = e.code;
     x->ncode = e.ncode;
     x->constants = e.constants;
+    x->loops = e.loops;
+    x->parts = e.parts;
+    x->nparts = e.nparts;
+    x->needs = e.needs;
     x->paths = *kept;
     x->type = ast->type;
     return emit_windows(&e, x) ? x : NULL;
@@ -202,12 +300,29 @@ static bool emit_windows(struct emitter *e, struct rules_expr *x)
     return true;
 }
 
+static const struct match_regex *const *keep_patterns(struct arena *mem, const struct rules_list *l)
+{
+    const struct match_regex **p = arena_array(mem, const struct match_regex *, l->n + 1);
+
+    for (size_t i = 0; i < l->n; i++)
+        p[i] = l->at[i];
+    return p;
+}
+
 struct rules_expr *rules_emit(const struct rules_source_text *src, struct arena *mem,
-                              const struct rules_ast *ast, const struct rules_paths *paths)
+                              const struct rules_ast *ast, const struct rules_paths *paths,
+                              const struct rules_around *around)
 {
     struct rules_paths kept = keep_paths(mem, paths);
+    struct rules_expr *x = program(src, mem, ast, &kept);
 
-    return program(src, mem, ast, &kept);
+    if (!x)
+        return NULL;
+    x->source = arena_span(mem, src->text);
+    x->needs_found = around->found;
+    x->needs.patterns = keep_patterns(mem, &around->patterns);
+    x->needs.npatterns = (unsigned)around->patterns.n;
+    return x;
 }
 
 static bool gives(const struct rules_source_text *src, const struct rules_ast *ast,
@@ -220,16 +335,34 @@ static bool gives(const struct rules_source_text *src, const struct rules_ast *a
     return false;
 }
 
-struct rules_expr *rules_compile(const struct rules_source_text *src, enum rules_scope scope,
-                                 enum rules_type want, struct arena *mem)
+/* The set's scratch must be fit for the pattern. */
+static void tell_patterns(struct rules_loader *l, const struct rules_around *around)
+{
+    for (size_t i = 0; l && i < around->patterns.n; i++)
+        rules_list_add(&l->patterns, &l->tmp, around->patterns.at[i]);
+}
+
+struct rules_expr *rules_compile_in(const struct rules_source_text *src, struct rules_loader *l,
+                                    enum rules_scope scope, enum rules_type want, struct arena *mem)
 {
     struct arena tmp = ARENA_INIT;
     struct rules_paths paths = {0};
+    struct rules_around around = {.l = l, .mem = mem};
     struct rules_ast *ast = rules_parse(src, &tmp);
     struct rules_expr *x = NULL;
 
-    if (ast && rules_check(src, scope, &tmp, ast, &paths) && gives(src, ast, want))
-        x = rules_emit(src, mem, ast, &paths);
+    if (ast && rules_check(src, scope, want, &around, &tmp, &ast, &paths) && gives(src, ast, want))
+        x = rules_emit(src, mem, ast, &paths, &around);
+    if (x) {
+        rules_expr_fold(x, around.names);
+        tell_patterns(l, &around);
+    }
     arena_free(&tmp);
     return x;
+}
+
+struct rules_expr *rules_compile(const struct rules_source_text *src, enum rules_scope scope,
+                                 enum rules_type want, struct arena *mem)
+{
+    return rules_compile_in(src, NULL, scope, want, mem);
 }

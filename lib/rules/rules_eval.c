@@ -54,6 +54,8 @@ static struct rules_value reference(struct rules_run *r, enum rules_ref ref, str
 {
     const struct rules_call *c = r->call;
 
+    if (!c)
+        return VALUE_OF(VALUE_UNKNOWN);
     switch (ref) {
     case REF_HEADER:
         return header(c->head, name);
@@ -80,8 +82,11 @@ static struct rules_value reference(struct rules_run *r, enum rules_ref ref, str
     case REF_REQUEST_SIZE:
         return rules_value_u64(c->body_size, &r->text);
     case REF_NOW:
-        return (struct rules_value){.kind = VALUE_TIME, .ns = c->now_ns};
+        return (struct rules_value){.kind = VALUE_TIME,
+                                    .n = (unsigned)(c->now_ns % RULES_SECOND),
+                                    .seconds = (int64_t)(c->now_ns / RULES_SECOND)};
     case REF_DOC:
+    case REF_VAR:
         break;
     }
     return VALUE_OF(VALUE_UNKNOWN);
@@ -150,13 +155,125 @@ static void put_truth(struct rules_value *v, enum rules_truth t)
     v->literal = false;
 }
 
-struct rules_value rules_eval(const struct rules_expr *e, struct rules_run *r)
+/* How often the detectors of a set found something. */
+static struct rules_value found(struct rules_run *r, match_set detectors)
 {
-    struct rules_value *end = r->stack; /* past the last value; the emitter has bounded it */
+    const struct match_found *f = r->call ? r->call->found : NULL;
+    uint64_t n = 0;
 
-    r->text.used = 0;
-    for (unsigned pc = 0; pc < e->ncode; pc++) {
+    if (!f)
+        return VALUE_OF(VALUE_UNKNOWN);
+    for (match_set left = detectors & f->which; left; left &= left - 1)
+        n += match_found_count(f, (unsigned)__builtin_ctzll(left));
+    return rules_value_u64(n, &r->text);
+}
+
+static enum rules_truth pattern(struct rules_run *r, const struct rules_value *v,
+                                const struct match_regex *regex)
+{
+    enum match_answer answer;
+    struct span s;
+
+    if (!rules_value_text(v, &s) || !r->tester)
+        return TRUTH_UNKNOWN;
+    answer = match_regex_test(regex, r->tester, s);
+    return answer == MATCH_UNSURE ? TRUTH_UNKNOWN : truth_of(answer == MATCH_YES);
+}
+
+static struct rules_value text_to_time(enum rules_op op, const struct rules_value *v)
+{
+    struct span s;
+
+    if (!rules_value_text(v, &s))
+        return VALUE_OF(VALUE_UNKNOWN);
+    return op == OP_TIMESTAMP ? rules_time_of(s) : rules_duration_of(s);
+}
+
+/* What stands apart from the loop, which is hot, and takes the top of the stack or adds to it. */
+static __attribute__((noinline)) struct rules_value *rare(const struct rules_expr *e,
+                                                          struct rules_run *r,
+                                                          const struct rules_instr *i,
+                                                          struct rules_value *end)
+{
+    const struct rules_value *constant = &e->constants[i->arg];
+
+    switch ((enum rules_op)i->op) {
+    case OP_WINDOW:
+        *end++ = r->window ? r->window[i->arg] : VALUE_OF(VALUE_UNKNOWN);
+        break;
+    case OP_VAR:
+        *end = rules_loop_variable(r, i->x, i->arg);
+        end++;
+        break;
+    case OP_FOUND:
+        *end++ = found(r, constant->detectors);
+        break;
+    case OP_ARITH:
+        end[-2] = rules_value_arith((enum rules_arith)i->x, &end[-2], &end[-1], &r->text);
+        end--;
+        break;
+    case OP_NEGATE:
+        end[-1] = rules_value_negate(&end[-1], &r->text);
+        break;
+    case OP_SIZE:
+        end[-1] = rules_value_size(&end[-1], &r->text);
+        break;
+    case OP_AT:
+        end[-1] = rules_value_at(&end[-1], i->arg);
+        break;
+    case OP_LOOP:
+        put_truth(&end[-1], rules_loop_run(e, r, &e->loops[i->arg], end));
+        break;
+    case OP_MATCHES:
+        put_truth(&end[-1], pattern(r, &end[-1], constant->regex));
+        break;
+    case OP_GET:
+        end[-1] = rules_time_get((enum rules_get)i->x, &end[-1], constant->zone, &r->text);
+        break;
+    default:
+        end[-1] = text_to_time((enum rules_op)i->op, &end[-1]);
+        break;
+    }
+    return end;
+}
+
+/* Where a choice goes on; the condition, on top, is taken, or becomes the result if it is unknown.
+ */
+static unsigned choose(const struct rules_expr *e, const struct rules_instr *i,
+                       struct rules_value **end, unsigned pc)
+{
+    struct rules_value *top = &(*end)[-1];
+
+    if (top->kind != VALUE_BOOL) {
+        *top = VALUE_OF(VALUE_UNKNOWN);
+        return e->code[i->arg - 1].arg;
+    }
+    --*end;
+    return top->boolean ? pc + 1 : i->arg;
+}
+
+static void show(struct rules_trace *t, unsigned pc, const struct rules_value *v)
+{
+    struct outbuf o = outbuf_on(t->at[pc].text, sizeof(t->at[pc].text));
+
+    rules_value_show(v, &o);
+    t->at[pc].n = (uint8_t)o.n;
+}
+
+static inline bool pushes(enum rules_op op)
+{
+    return op == OP_CONST || op == OP_REF || op == OP_DOC || op == OP_VAR;
+}
+
+/* `element`: runs for one element of a list; what it takes in is counted. `traced`: what each
+ * instruction gives is noted. Both are known where this is expanded. */
+static inline __attribute__((always_inline)) struct rules_value
+execute(const struct rules_expr *e, struct rules_run *r, unsigned pc, unsigned stop,
+        struct rules_value *end, const bool element, const bool traced)
+{
+    while (pc < stop) {
         const struct rules_instr *i = &e->code[pc];
+        unsigned next = pc + 1;
 
         switch ((enum rules_op)i->op) {
         case OP_CONST:
@@ -171,10 +288,15 @@ struct rules_value rules_eval(const struct rules_expr *e, struct rules_run *r)
         case OP_JUMP_FALSE:
         case OP_JUMP_TRUE:
             if (settled(&end[-1], i->op == OP_JUMP_TRUE))
-                pc = i->arg - 1u;
+                next = i->arg;
             break;
-        case OP_WINDOW:
-            *end++ = r->window ? r->window[i->arg] : VALUE_OF(VALUE_UNKNOWN);
+        case OP_CHOOSE:
+            next = choose(e, i, &end, pc);
+            break;
+        case OP_SKIP:
+            next = i->arg;
+            break;
+        case OP_JOIN:
             break;
         case OP_HAS:
             put_truth(&end[-1], has(&end[-1]));
@@ -182,18 +304,50 @@ struct rules_value rules_eval(const struct rules_expr *e, struct rules_run *r)
         case OP_NOT:
             put_truth(&end[-1], not(&end[-1]));
             break;
-        case OP_SIZE:
-            end[-1] = rules_value_size(&end[-1], &r->text);
-            break;
-        case OP_ADD:
-            end[-2] = rules_value_add(&end[-2], &end[-1], &r->text);
-            end--;
-            break;
-        default:
+        case OP_AND:
+        case OP_OR:
+        case OP_CMP:
+        case OP_IN:
+        case OP_STARTS:
+        case OP_ENDS:
+        case OP_CONTAINS:
             put_truth(&end[-2], test(i, &end[-2], &end[-1], &r->text));
             end--;
             break;
+        default:
+            end = rare(e, r, i, end);
+            if (i->op == OP_LOOP)
+                next = e->loops[i->arg].end;
+            break;
         }
+        if (element && pushes((enum rules_op)i->op))
+            r->loop_bytes += end[-1].text.n;
+        /* A jump over && or || gives what that would have given. A choice has no value yet. */
+        if (traced && i->op != OP_CHOOSE && i->op != OP_SKIP)
+            show(r->trace, pc, &end[-1]);
+        if (traced && next != pc + 1 && (i->op == OP_JUMP_FALSE || i->op == OP_JUMP_TRUE))
+            show(r->trace, next - 1, &end[-1]);
+        pc = next;
     }
     return end[-1];
+}
+
+struct rules_value rules_eval(const struct rules_expr *e, struct rules_run *r)
+{
+    r->text.used = 0;
+    return execute(e, r, 0, e->ncode, r->stack, false, false);
+}
+
+struct rules_value rules_eval_traced(const struct rules_expr *e, struct rules_run *r)
+{
+    r->text.used = 0;
+    return execute(e, r, 0, e->ncode, r->stack, false, true);
+}
+
+struct rules_value rules_eval_element(const struct rules_expr *e, struct rules_run *r,
+                                      const struct rules_loop *loop, struct rules_value *end)
+{
+    if (r->trace)
+        return execute(e, r, loop->start, loop->end, end, true, true);
+    return execute(e, r, loop->start, loop->end, end, true, false);
 }

@@ -18,6 +18,7 @@ static void job_end(struct job *j)
     free(j->doc[DOC_CLAIMS].v);
     free(j->unescaped);
     free(j->run.text.p);
+    rules_run_free(&j->run);
     free(j);
 }
 
@@ -36,7 +37,7 @@ static struct job *job_run(const struct rules_expr *e, struct span claims)
         room += rules_path_state(e->paths.path[DOC_CLAIMS][i]);
     j->unescaped = malloc(room);
     j->run.text = (struct rules_text){malloc(RULES_TEXT_ROOM), 0, RULES_TEXT_ROOM};
-    if (!v->v || !j->unescaped || !j->run.text.p) {
+    if (!v->v || !j->unescaped || !j->run.text.p || !rules_run_adopt(&j->run, &e->needs)) {
         job_end(j);
         return NULL;
     }
@@ -82,7 +83,7 @@ static bool take_items(const struct rules_value *list, struct rules_text *t, str
 
     for (unsigned i = 0; array || i < list->n; i++) {
         if (!array)
-            item = list->items[i];
+            item = rules_value_at(list, i);
         else if (!rules_json_next(&rest, t, &item))
             break;
         if (item.kind != VALUE_STRING || *n == room)
@@ -96,7 +97,8 @@ bool rules_expr_list(const struct rules_expr *e, struct span claims, struct aren
                      struct span *out, unsigned room, unsigned *n)
 {
     struct job *j = job_run(e, claims);
-    bool good = j && (j->result.kind == VALUE_ARRAY || j->result.kind == VALUE_ITEMS);
+    bool good = j && (j->result.kind == VALUE_ARRAY || j->result.kind == VALUE_ITEMS ||
+                      j->result.kind == VALUE_TABLE);
 
     *n = 0;
     good = good && take_items(&j->result, &j->run.text, mem, out, room, n);

@@ -12,11 +12,15 @@
  *   rules_rules.c        `rules`                 rules_plan.c       candidates a function
  *   rules_shadow.c       rules that never decide
  *   rules_masks.c        `detectors`, `masks`    rules_issuers.c    `issuers`, `sources`
- *   rules_lex.c rules_parse.c rules_names.c rules_check.c rules_check_window.c rules_emit.c
- *                        `when` -> a flat program
- *   rules_value.c rules_json.c rules_eval.c                         running one
- *   rules_decide.c       the decision            rules_expr.c       expressions over claims
- *   rules_windows.c rules_amount.c               what is counted over many calls
+ *   rules_lists.c        `lists`
+ *   rules_lex.c rules_parse.c rules_names.c rules_check.c rules_check_calls.c
+ *   rules_check_window.c rules_emit.c rules_fold.c             `when` -> a flat program
+ *   rules_value.c rules_arith.c rules_decimal.c rules_table.c rules_json.c   values
+ *   rules_calendar.c rules_zone.c                              times in zones
+ *   rules_eval.c rules_loop.c                                  running a program
+ *   rules_decide.c       the decision            rules_expr.c  expressions over claims
+ *   rules_explain.c rules_show.c                               a decision part by part
+ *   rules_windows.c rules_amount.c                            what is counted over many calls
  *   rules_read.c rules_time.c rules_map.c        keys, dates, tables */
 #ifndef RULES_INTERNAL_H
 #define RULES_INTERNAL_H
@@ -43,6 +47,9 @@
 #define RULES_TOLD_FIELDS_MAX 16 /* of the bodies of one route */
 #define RULES_TOLD_TEXTS_MAX  256
 #define RULES_TOLD_TEXT_MAX   256 /* bytes */
+#define RULES_LISTS_MAX       1000
+#define RULES_LIST_MAX        10000 /* entries of one list */
+#define RULES_MATCHES_MAX     1000  /* patterns that conditions match with */
 #define RULES_NAME_MAX        128
 #define RULES_IDEMPOTENCY_MAX 8
 #define RULES_SHAPES          5          /* of answers, that have a name */
@@ -54,23 +61,34 @@
 #define RULES_STACK     96                 /* values that a program may have at once */
 #define RULES_TEXT_ROOM ((size_t)64 << 10) /* text that one condition may put together */
 
+struct rules_list {
+    void **at;
+    size_t n, room;
+};
+void rules_list_add(struct rules_list *l, struct arena *mem, void *item);
+
 /* ------------------------------------------------------------------ values */
 
-enum rules_value_kind {
+enum __attribute__((packed)) rules_value_kind {
     VALUE_UNKNOWN, /* there, but not to be read in one way; or not computable */
     VALUE_MISSING, /* readable and not there: unknown to everything but has() */
     VALUE_NULL,
     VALUE_BOOL,
     VALUE_NUMBER, /* `text` is a number in RFC 8259 grammar */
     VALUE_STRING,
-    VALUE_FORM,  /* a form value written as a number: a number beside numbers, else a string */
-    VALUE_TIME,  /* `ns` */
-    VALUE_SPANS, /* a list of strings: `spans`, `n` */
-    VALUE_ITEMS, /* a list of constants: `items`, `n` */
-    VALUE_ARRAY, /* a JSON array: `text` is its raw bytes, or no bytes in a form; `n` */
-    VALUE_OBJECT,
+    VALUE_FORM,     /* a form value written as a number: a number beside numbers, else a string */
+    VALUE_TIME,     /* `seconds` since 1970 and `n` nanoseconds after them, UTC */
+    VALUE_DURATION, /* the same; -0.25s is -1 and 750,000,000 */
+    VALUE_SPANS,    /* a list of strings: `spans`, `n` */
+    VALUE_ITEMS,    /* a list of constants: `items`, `n` */
+    VALUE_TABLE,    /* the same, to be searched by hash: `table`, `n` */
+    VALUE_ARRAY,    /* a JSON array: `text` is its raw bytes, or no bytes in a form; `n` */
+    VALUE_OBJECT,   /* `text` is its raw bytes if it is an element of an array */
 };
 
+struct rules_table;
+
+/* Programs copy these often: 32 bytes. */
 struct rules_value {
     enum rules_value_kind kind;
     bool boolean;
@@ -80,7 +98,12 @@ struct rules_value {
     union {
         const struct span *spans;
         const struct rules_value *items;
-        uint64_t ns;
+        const struct rules_table *table;
+        int64_t seconds;
+        /* Constants that are no values, for the instructions that use them. */
+        const struct rules_zone *zone;
+        const struct match_regex *regex;
+        match_set detectors;
     };
 };
 
@@ -113,11 +136,67 @@ enum rules_truth rules_value_cmp(enum rules_cmp op, const struct rules_value *a,
 enum rules_truth rules_value_in(const struct rules_value *a, const struct rules_value *list,
                                 struct rules_text *t);
 struct rules_value rules_value_size(const struct rules_value *a, struct rules_text *t);
-struct rules_value rules_value_add(const struct rules_value *a, const struct rules_value *b,
-                                   struct rules_text *t);
+enum rules_arith { ARITH_ADD, ARITH_SUB, ARITH_MUL, ARITH_DIV, ARITH_MOD };
+/* Numbers, strings (+), times and durations. */
+struct rules_value rules_value_arith(enum rules_arith op, const struct rules_value *a,
+                                     const struct rules_value *b, struct rules_text *t);
+struct rules_value rules_value_negate(const struct rules_value *a, struct rules_text *t);
+/* Element `i` of a list, from 0; UNKNOWN beyond the end, and for a list that is a JSON array. */
+struct rules_value rules_value_at(const struct rules_value *list, unsigned i);
 bool rules_value_text(const struct rules_value *v, struct span *out); /* STRING or FORM */
 struct rules_value rules_value_u64(uint64_t v, struct rules_text *t);
 void rules_value_read(const struct body_value *v, bool form, struct rules_value *out);
+
+/* Exact decimal arithmetic on texts in RFC 8259 grammar, with no float. UNKNOWN if an operand or
+ * the result has more than RULES_DIGITS significant digits, if a sum or a whole division would go
+ * over more than RULES_DIGITS places, or an exponent is beyond 10^17. A quotient is cut after
+ * RULES_QUOTIENT significant digits; a remainder needs whole numbers and has the dividend's sign;
+ * by zero is UNKNOWN. */
+#define RULES_DIGITS   256
+#define RULES_QUOTIENT 40
+struct rules_value rules_decimal(enum rules_arith op, struct span a, struct span b,
+                                 struct rules_text *t);
+struct rules_value rules_decimal_negate(struct span a, struct rules_text *t);
+/* The same for all ways to write one number. */
+uint64_t rules_decimal_hash(struct span a);
+
+/* Constant lists of strings or of numbers, searched by hash. */
+struct rules_table *rules_table_new(struct arena *mem, const struct rules_value *items, unsigned n);
+const struct rules_value *rules_table_items(const struct rules_table *t);
+/* An item that equals `a` (index into the items), or -1; -2: `a` is of another type. */
+int64_t rules_table_find(const struct rules_table *t, const struct rules_value *a);
+
+/* Times and durations: the sum, or UNKNOWN beyond CEL's range (the years 1 to 9999). */
+struct rules_value rules_time_arith(enum rules_arith op, const struct rules_value *a,
+                                    const struct rules_value *b);
+struct rules_value rules_time_of(struct span text);     /* RFC 3339; UNKNOWN if it is none */
+struct rules_value rules_duration_of(struct span text); /* UNKNOWN if it is none */
+
+/* Getters of a time, and those of them that a duration has too. */
+enum rules_get {
+    TIME_FULL_YEAR,
+    TIME_MONTH,
+    TIME_DATE,
+    TIME_DAY_OF_MONTH,
+    TIME_DAY_OF_WEEK,
+    TIME_DAY_OF_YEAR,
+    TIME_HOURS,
+    TIME_MINUTES,
+    TIME_SECONDS,
+    TIME_MILLISECONDS,
+};
+/* `zone` NULL: UTC. */
+struct rules_value rules_time_get(enum rules_get what, const struct rules_value *time,
+                                  const struct rules_zone *zone, struct rules_text *t);
+
+/* A time zone: "Europe/Berlin" from the system's files (TZif, RFC 8536), "+02:00" or "UTC". NULL
+ * and `why`. Immutable. */
+const struct rules_zone *rules_zone_read(struct arena *mem, struct span name, const char **why);
+int32_t rules_zone_offset(const struct rules_zone *z, int64_t seconds); /* east of UTC, seconds */
+
+/* A value as people read it: `true`, `unknown`, `60000`, `"usd"`, `[3 elements]`. Cut if it is
+ * long. */
+void rules_value_show(const struct rules_value *v, struct outbuf *o);
 
 /* Takes one element from a JSON array that has been validated. `*rest` starts as the whole array
  * with its brackets. Strings are unescaped into `t`. False at the end. */
@@ -142,6 +221,7 @@ enum rules_type {
     TYPE_STRING,
     TYPE_NULL,
     TYPE_TIME,
+    TYPE_DURATION,
     TYPE_LIST, /* `elem` says of what */
 };
 
@@ -161,6 +241,7 @@ enum rules_ref {
     REF_REQUEST_PATH,
     REF_REQUEST_SIZE,
     REF_NOW,
+    REF_VAR, /* level, slot: the variable of a loop, or what lies under it */
 };
 
 /* Windows count over many calls: what calls to the same keys said together, or how many there were,
@@ -179,7 +260,9 @@ enum rules_ast_kind {
     AST_OR,
     AST_CMP, /* cmp */
     AST_IN,
-    AST_ADD,
+    AST_ARITH, /* arith */
+    AST_NEGATE,
+    AST_CHOOSE, /* a ? b : c */
     AST_CALL,   /* text(args) */
     AST_METHOD, /* a.text(args) */
     /* What CALL and METHOD become when checked; operands in a, b. */
@@ -188,7 +271,14 @@ enum rules_ast_kind {
     AST_STARTS,
     AST_ENDS,
     AST_CONTAINS,
-    AST_WINDOW, /* window */
+    AST_WINDOW,    /* window */
+    AST_AT,        /* element `slot` of the list a */
+    AST_LOOP,      /* loop; a is the list, b what is asked of each element */
+    AST_MATCHES,   /* a; value.regex */
+    AST_FOUND,     /* value.detectors */
+    AST_GET,       /* a; get, value.zone */
+    AST_TIMESTAMP, /* a: text */
+    AST_DURATION,
 };
 
 struct rules_ast {
@@ -196,16 +286,19 @@ struct rules_ast {
     unsigned at;       /* byte in the expression, for complaints */
     unsigned from, to; /* where all of it stands; parentheses around it are not in it */
     enum rules_type type, elem;
-    struct rules_ast *a, *b;
+    struct rules_ast *a, *b, *c;
     struct rules_ast **args;
     unsigned nargs;
     enum rules_cmp cmp;
+    enum rules_arith arith;
+    enum rules_get get;
     struct span text;
     struct rules_value value;
     enum rules_ref ref;
     enum rules_doc doc;
-    unsigned slot;
+    unsigned slot, level;
     const struct rules_ast_window *window;
+    struct rules_ast_loop *loop;
 };
 
 struct rules_ast_window {
@@ -215,6 +308,19 @@ struct rules_ast_window {
     struct rules_ast **key;
     unsigned nkeys;
     struct span text;
+};
+
+enum rules_loop_kind { LOOP_ALL, LOOP_EXISTS, LOOP_EXISTS_ONE };
+
+#define RULES_LOOPS_MAX 4       /* one in the other */
+#define RULES_WHOLE     0xffffu /* the slot of a variable itself */
+
+struct rules_ast_loop {
+    enum rules_loop_kind kind;
+    unsigned level; /* how many loops are around it */
+    struct span variable;
+    enum rules_type elem;
+    struct rules_list paths; /* struct span: what lies under the variable, by slot */
 };
 
 /* Where an expression stands, and where complaints go. */
@@ -260,9 +366,22 @@ struct rules_paths {
     unsigned nparam;
 };
 
-/* Resolves names, checks types, fills `paths`. False after complaints. */
-bool rules_check(const struct rules_source_text *src, enum rules_scope scope, struct arena *mem,
-                 struct rules_ast *ast, struct rules_paths *paths);
+struct rules_loader;
+
+/* What conditions may name beside the call: the lists and detectors of the files being loaded. */
+struct rules_around {
+    struct rules_loader *l;     /* NULL: no lists, and only the product's own detectors */
+    struct arena *mem;          /* of the program: for zones and patterns */
+    struct rules_list patterns; /* struct match_regex */
+    bool found;                 /* found() is used */
+    bool names;                 /* some name is: the result may depend on the call */
+};
+
+/* Resolves names, checks types, fills `paths`. A result that is wanted to be true or false may be a
+ * number of finds. False after complaints. */
+bool rules_check(const struct rules_source_text *src, enum rules_scope scope, enum rules_type want,
+                 struct rules_around *around, struct arena *mem, struct rules_ast **ast,
+                 struct rules_paths *paths);
 const char *rules_type_name(enum rules_type t); /* "a number" */
 
 enum rules_op {
@@ -277,12 +396,25 @@ enum rules_op {
     OP_JUMP_TRUE,
     OP_CMP, /* x: enum rules_cmp */
     OP_IN,
-    OP_ADD,
+    OP_ARITH, /* x: enum rules_arith */
+    OP_NEGATE,
+    OP_CHOOSE, /* arg: where to, if the top is false; the instruction before that is the SKIP which
+                  ends the other branch. Unknown goes where that one leads */
+    OP_SKIP,   /* arg: where to */
+    OP_JOIN,   /* both branches end here */
     OP_SIZE,
     OP_STARTS,
     OP_ENDS,
     OP_CONTAINS,
-    OP_WINDOW, /* arg: index in the run's window[] */
+    OP_WINDOW,  /* arg: index in the run's window[] */
+    OP_AT,      /* arg: which element */
+    OP_LOOP,    /* arg: index in loops[]; what is asked of each element follows */
+    OP_VAR,     /* x: level; arg: slot or RULES_WHOLE */
+    OP_MATCHES, /* arg: constant */
+    OP_FOUND,   /* arg: constant */
+    OP_GET,     /* x: enum rules_get; arg: constant */
+    OP_TIMESTAMP,
+    OP_DURATION,
 };
 
 struct rules_instr {
@@ -305,7 +437,33 @@ struct rules_window_use {
                          spaces and unit it was written with */
 };
 
-/* Jumps lead forward only: a program of n instructions takes at most n steps. */
+/* all(), exists(), exists_one(): code[start .. end) is run for each element. */
+struct rules_loop {
+    enum rules_loop_kind kind;
+    uint8_t level;
+    uint16_t start, end;
+    struct body_paths *paths; /* under the variable; NULL: only the variable itself is used */
+    const uint16_t *slot;     /* by slot of the variable's paths: index in `paths` */
+    int whole;                /* index of the path "" in `paths`, -1 if it is not asked for */
+};
+
+/* What a run must have room for beside the documents. */
+struct rules_needs {
+    unsigned loops;  /* one in the other */
+    unsigned values; /* of one loop's paths */
+    size_t state;
+    const struct match_regex *const *patterns;
+    unsigned npatterns;
+};
+
+/* A part of the expression: where it stands, how deep, and the instruction that gives its value. */
+struct rules_part {
+    uint16_t from, to;
+    uint16_t depth, pc;
+};
+
+/* Jumps lead forward only: a program of n instructions takes at most n steps, and as many again for
+ * each element of what it loops over, which rules_run bounds. */
 struct rules_expr {
     const struct rules_instr *code;
     unsigned ncode;
@@ -316,16 +474,49 @@ struct rules_expr {
     const struct rules_window_use *windows; /* each once, in the order in which they stand */
     unsigned nwindows;
     enum rules_type type;
+    const struct rules_loop *loops;
+    struct rules_needs needs;
+    bool needs_found;
+    bool constant; /* says `says` of every call */
+    enum rules_truth says;
+    struct span source;             /* cold: for explanations */
+    const struct rules_part *parts; /* the whole first, then each part before its parts */
+    unsigned nparts;
 };
 
 /* NULL when it needs more stack or constants than a program may have (after a complaint). */
 struct rules_expr *rules_emit(const struct rules_source_text *src, struct arena *mem,
-                              const struct rules_ast *ast, const struct rules_paths *paths);
+                              const struct rules_ast *ast, const struct rules_paths *paths,
+                              const struct rules_around *around);
+/* Finds out whether the program says the same of every call, and what. */
+void rules_expr_fold(struct rules_expr *e, bool names);
 
 /* Text to program: parse, check, emit. `want` is what it must give (TYPE_DYN passes for all).
  * NULL after complaints. */
 struct rules_expr *rules_compile(const struct rules_source_text *src, enum rules_scope scope,
                                  enum rules_type want, struct arena *mem);
+/* The same with what the files being loaded say around it. */
+struct rules_expr *rules_compile_in(const struct rules_source_text *src, struct rules_loader *l,
+                                    enum rules_scope scope, enum rules_type want,
+                                    struct arena *mem);
+
+/* What all loops of one decision may cost together; beyond it a condition is unknown. */
+#define RULES_LOOP_STEPS   250000             /* instructions run for elements */
+#define RULES_LOOP_BYTES   ((size_t)4 << 20)  /* of elements and of what is done with them */
+#define RULES_ELEMENT_ROOM ((size_t)64 << 10) /* unescaped text of one element */
+
+/* A loop that runs. */
+struct rules_frame {
+    const struct rules_loop *loop;
+    struct rules_value element;
+    bool read; /* `doc` holds what lies under the element */
+    struct body_values doc;
+    unsigned values; /* room in doc.v */
+    char *text;
+    size_t room;
+};
+
+struct rules_trace;
 
 /* What an expression runs on. */
 struct rules_run {
@@ -335,9 +526,37 @@ struct rules_run {
     bool form[DOC_COUNT];             /* the document is a form */
     const struct rules_value *window; /* by index in the expression's windows[]; NULL: unknown */
     struct rules_text text;
+    size_t loop_steps, loop_bytes; /* spent so far; back to 0 for each decision */
+    struct rules_frame frame[RULES_LOOPS_MAX];
+    struct match_tester *tester;
+    struct rules_trace *trace; /* NULL but for explanations */
     struct rules_value stack[RULES_STACK];
 };
 struct rules_value rules_eval(const struct rules_expr *e, struct rules_run *r);
+/* Gives a run (zeroed at first) room for loops and patterns; what it had stays. False: no memory.
+ * Not on the road. */
+bool rules_run_adopt(struct rules_run *r, const struct rules_needs *needs);
+void rules_run_free(struct rules_run *r); /* what rules_run_adopt took */
+
+/* Runs [from, to) for one element; `end` is past the last value of the stack. */
+struct rules_value rules_eval_element(const struct rules_expr *e, struct rules_run *r,
+                                      const struct rules_loop *loop, struct rules_value *end);
+enum rules_truth rules_loop_run(const struct rules_expr *e, struct rules_run *r,
+                                const struct rules_loop *loop, struct rules_value *end);
+struct rules_value rules_loop_variable(struct rules_run *r, unsigned level, unsigned slot);
+
+/* What each instruction gave when it ran last, as text. */
+struct rules_trace {
+    struct rules_shown {
+        uint8_t n; /* 0: it did not run */
+        char text[127];
+    } * at; /* by instruction */
+};
+struct rules_value rules_eval_traced(const struct rules_expr *e, struct rules_run *r);
+struct rules_candidate;
+/* Runs the candidate's condition and tells its parts; the run's slots are the candidate's. */
+void rules_expr_explain(const struct rules_candidate *c, struct rules_run *r,
+                        rules_explain_fn *tell, void *ctx);
 
 /* ---------------------------------------------------------------- tables */
 
@@ -353,12 +572,6 @@ struct rules_map {
 /* NULL if it was put in; else what was there, unchanged. */
 void *rules_map_put(struct rules_map *m, struct arena *mem, struct span key, void *value);
 void *rules_map_get(const struct rules_map *m, struct span key);
-
-struct rules_list {
-    void **at;
-    size_t n, room;
-};
-void rules_list_add(struct rules_list *l, struct arena *mem, void *item);
 
 /* -------------------------------------------------------------- the set */
 
@@ -384,7 +597,7 @@ struct rules_plan {
     size_t state[DOC_COUNT];           /* scratch that reading takes beside the texts */
     struct rules_plan_window *windows; /* room for RULES_WINDOWS_MAX, if there are any */
     unsigned nwindows;
-    bool needs_body;
+    bool needs_body, needs_found;
 };
 
 struct rules_detector {
@@ -501,7 +714,8 @@ struct rules_set {
     unsigned most_paths[DOC_COUNT];
     size_t most_state[DOC_COUNT];
     size_t most_body;
-    uint64_t longest_window; /* ns */
+    uint64_t longest_window;  /* ns */
+    struct rules_needs needs; /* of its conditions */
 };
 
 /* ------------------------------------------------------------------ windows */
@@ -585,6 +799,15 @@ struct rules_pending_mask {
     enum match_keep keep;
 };
 
+/* An entry of `lists`. */
+struct rules_named_list {
+    struct span name;
+    struct place place;
+    struct rules_value value; /* TABLE */
+    enum rules_type elem;
+    bool used;
+};
+
 struct rules_loader {
     struct rules_set *set;
     struct arena tmp; /* lives until loading is over */
@@ -594,6 +817,9 @@ struct rules_loader {
     uint64_t now_ns;
     struct rules_list docs; /* struct yaml_doc */
     struct rules_list packs, connections, rules, masks, issuers, sources, detectors;
+    struct rules_list lists;    /* struct rules_named_list */
+    struct rules_list patterns; /* struct match_regex, of all conditions */
+    struct rules_map list_names, zones;
     struct rules_map pack_names, connection_names, host_names, rule_ids, mask_ids, issuer_names,
         issuer_urls, source_names, source_prefixes, detector_names;
     struct rules_function **all; /* the finished functions, in order */
@@ -625,6 +851,7 @@ void rules_read_fields(struct rules_loader *l, const struct yaml_node *n,
 /* A field that HTTP itself needs, or that says how a body is read: nobody's to choose. */
 bool rules_field_is_ours(struct span name);
 void rules_read_issuers(struct rules_loader *l, const struct yaml_node *n);
+void rules_read_lists(struct rules_loader *l, const struct yaml_node *n);
 void rules_read_sources(struct rules_loader *l, const struct yaml_node *n);
 
 /* NULL after a complaint. `where` is the scalar "METHOD /path". */
@@ -648,6 +875,11 @@ void rules_finish_connections(struct rules_loader *l); /* functions, index, host
 void rules_finish_rules(struct rules_loader *l);       /* rules, conditions, plans */
 void rules_finish_masks(struct rules_loader *l);
 void rules_finish_issuers(struct rules_loader *l);
+void rules_finish_lists(struct rules_loader *l); /* after the conditions that use them */
+
+/* Detectors whose names match; `l` NULL: of the product's own. `*declared`: the files have one that
+ * matches, though it may not have compiled. */
+match_set rules_detectors_for(const struct rules_loader *l, struct span glob, bool *declared);
 
 /* Which rules matter: told of each rule and function in the order of evaluation, then of each rule
  * once more when all its functions are known. */
@@ -720,6 +952,10 @@ void rules_refuse(struct rules_loader *l, const struct yaml_node *n, const char 
  * finer than a nanosecond is cut. *ns is 0 .. 999,999,999, also for a negative one. False: it is
  * none, or beyond CEL's range of 315,576,000,000 seconds. */
 bool rules_duration_parse(struct span text, bool days, int64_t *seconds, uint32_t *ns);
+
+/* An RFC 3339 time of the years 1 to 9999: seconds since 1970 and what is below them. Digits beyond
+ * nanoseconds are refused. */
+bool rules_time_read(struct span text, int64_t *seconds, uint32_t *ns);
 
 /* "2027-01-31" (to the end of that day, UTC) or an RFC 3339 time. */
 bool rules_time_parse(struct span text, bool date_only_ok, uint64_t *ns);

@@ -166,8 +166,9 @@ bool rules_json_next(struct span *rest, struct rules_text *t, struct rules_value
         return false;
     if (c == '"')
         *out = read_string(span_of(rest->p, n), t);
-    else if (c == '{' || c == '[') /* an element that is no scalar equals nothing known */
-        *out = VALUE_OF(c == '{' ? VALUE_OBJECT : VALUE_ARRAY);
+    else if (c == '{' || c == '[') /* how many are in it, the body library tells whoever asks */
+        *out = (struct rules_value){.kind = c == '{' ? VALUE_OBJECT : VALUE_ARRAY,
+                                    .text = span_of(rest->p, n)};
     else
         *out = read_word(span_of(rest->p, n));
     *rest = span_from(*rest, n);

@@ -79,13 +79,45 @@ static bool take_exponent(struct rules_lexer *l)
     return true;
 }
 
+static int hex_value(int c)
+{
+    if (is_digit(c))
+        return c - '0';
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static struct rules_token after_number(struct rules_lexer *l, struct rules_token t)
+{
+    int c = peek(l, 0);
+
+    if ((c == 'u' || c == 'U') && !is_letter(peek(l, 1)) && !is_digit(peek(l, 1)))
+        return bad(l, l->pos, "numbers have one type here; write this one without the u");
+    return is_letter(c) ? bad(l, l->pos, "a letter stands right after a number") : t;
+}
+
+/* 0xff becomes 255. */
+static struct rules_token lex_hex(struct rules_lexer *l)
+{
+    struct rules_token t = {.kind = TOKEN_NUMBER, .at = (unsigned)l->pos};
+    uint64_t v = 0;
+    unsigned digits = 0;
+
+    for (l->pos += 2; hex_value(peek(l, 0)) >= 0; l->pos++, digits++)
+        v = v << 4 | (uint64_t)hex_value(peek(l, 0));
+    if (digits == 0 || digits > 16)
+        return bad(l, t.at, "a hexadecimal number has 1 to 16 digits");
+    t.text = span_cstr(arena_printf(l->mem, "%llu", (unsigned long long)v));
+    return after_number(l, t);
+}
+
 static struct rules_token lex_number(struct rules_lexer *l)
 {
     size_t at = l->pos;
     struct rules_token t = {.kind = TOKEN_NUMBER, .at = (unsigned)at};
 
     if (peek(l, 0) == '0' && (peek(l, 1) == 'x' || peek(l, 1) == 'X'))
-        return bad(l, at, "hexadecimal numbers are not available in this version");
+        return lex_hex(l);
     if (peek(l, 0) == '0' && is_digit(peek(l, 1)))
         return bad(l, at, "a number has no leading zeros");
     take_digits(l);
@@ -95,23 +127,13 @@ static struct rules_token lex_number(struct rules_lexer *l)
     }
     if (!take_exponent(l))
         return bad(l, at, "a number's exponent needs digits");
-    if (is_letter(peek(l, 0)))
-        return bad(l, l->pos, "a letter stands right after a number");
     t.text = arena_span(l->mem, span_of(l->src->text.p + at, l->pos - at));
     if (t.text.p[0] == '.') /* CEL's .5 is 0.5 */
         t.text = span_cstr(arena_printf(l->mem, "0%.*s", SPAN_ARG(t.text)));
-    return t;
+    return after_number(l, t);
 }
 
 /* ----------------------------------------------------------------- strings */
-
-static int hex_value(int c)
-{
-    if (is_digit(c))
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
 
 static bool read_base(struct rules_lexer *l, unsigned n, unsigned base, uint32_t *cp)
 {
@@ -169,19 +191,29 @@ static bool lex_escape(struct rules_lexer *l, struct outbuf *o)
     return good;
 }
 
-static struct rules_token lex_string(struct rules_lexer *l, bool raw)
+static bool at_quotes(const struct rules_lexer *l, int quote, unsigned n)
 {
-    size_t at = l->pos, escape;
+    for (unsigned i = 0; i < n; i++)
+        if (peek(l, i) != quote)
+            return false;
+    return true;
+}
+
+/* In one quote up to the end of the line, in three over lines. */
+static struct rules_token lex_string(struct rules_lexer *l, size_t at, bool raw)
+{
+    size_t escape;
     int quote = peek(l, 0), c;
+    unsigned quotes = at_quotes(l, quote, 3) ? 3 : 1;
     struct rules_token t = {.kind = TOKEN_STRING, .at = (unsigned)at};
     size_t room = l->src->text.n * 2; /* \u0080 is shorter than its escape; nothing grows */
     struct outbuf o = outbuf_on(arena_alloc(l->mem, room), room);
 
-    if (peek(l, 1) == quote && peek(l, 2) == quote)
-        return bad(l, at, "triple-quoted strings are not available in this version");
-    l->pos++;
-    while ((c = peek(l, 0)) != quote) {
-        if (c == -1 || c == '\n' || c == '\r')
+    for (l->pos += quotes; !at_quotes(l, quote, quotes);) {
+        c = peek(l, 0);
+        if (c == -1)
+            return bad(l, at, "this string does not end");
+        if (quotes == 1 && (c == '\n' || c == '\r'))
             return bad(l, at, "this string does not end on its line");
         escape = l->pos++;
         if (c != '\\' || raw)
@@ -189,9 +221,38 @@ static struct rules_token lex_string(struct rules_lexer *l, bool raw)
         else if (!lex_escape(l, &o))
             return bad(l, escape, "this escape is not known");
     }
-    l->pos++;
+    l->pos += quotes;
     t.text = outbuf_span(&o);
     return t;
+}
+
+/* "..", r"..", b"..", br"..": how many letters come before the quote; 0 also if it is no string. */
+static unsigned string_prefix(const struct rules_lexer *l, bool *raw, bool *bytes)
+{
+    unsigned n = 0;
+
+    *raw = *bytes = false;
+    for (; n < 2; n++) {
+        int c = peek(l, n) | 0x20;
+
+        if (c == 'r' && !*raw)
+            *raw = true;
+        else if (c == 'b' && !*bytes)
+            *bytes = true;
+        else
+            break;
+    }
+    return peek(l, n) == '"' || peek(l, n) == '\'' ? n : 0;
+}
+
+static struct rules_token lex_name(struct rules_lexer *l, size_t at)
+{
+    while (is_letter(peek(l, 0)) || is_digit(peek(l, 0)))
+        l->pos++;
+    return (struct rules_token){.kind = TOKEN_NAME,
+                                .at = (unsigned)at,
+                                .text =
+                                    arena_span(l->mem, span_of(l->src->text.p + at, l->pos - at))};
 }
 
 /* ------------------------------------------------------------- all the rest */
@@ -225,6 +286,8 @@ static struct rules_token lex_punct(struct rules_lexer *l)
 static struct rules_token next_token(struct rules_lexer *l)
 {
     struct rules_token t = {.kind = TOKEN_END};
+    bool raw, bytes;
+    unsigned prefix;
     size_t at;
     int c;
 
@@ -238,19 +301,14 @@ static struct rules_token next_token(struct rules_lexer *l)
         return bad(l, at, "this character has no meaning here");
     if (is_digit(c) || (c == '.' && is_digit(peek(l, 1))))
         return lex_number(l);
-    if (c == '"' || c == '\'')
-        return lex_string(l, false);
-    if ((c == 'r' || c == 'R') && (peek(l, 1) == '"' || peek(l, 1) == '\'')) {
-        l->pos++;
-        return lex_string(l, true);
+    prefix = string_prefix(l, &raw, &bytes);
+    if (prefix && bytes)
+        return bad(l, at, "there are no bytes here; write the string without the b");
+    if (prefix || c == '"' || c == '\'') {
+        l->pos += prefix;
+        return lex_string(l, at, prefix && raw);
     }
-    if (!is_letter(c))
-        return lex_punct(l);
-    while (is_letter(peek(l, 0)) || is_digit(peek(l, 0)))
-        l->pos++;
-    t.kind = TOKEN_NAME;
-    t.text = arena_span(l->mem, span_of(l->src->text.p + at, l->pos - at));
-    return t;
+    return is_letter(c) ? lex_name(l, at) : lex_punct(l);
 }
 
 struct rules_token rules_lex(struct rules_lexer *l)

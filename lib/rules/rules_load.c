@@ -113,8 +113,8 @@ static void refuse_exceptions(struct rules_loader *l, const struct yaml_node *n)
 
 static void check_sections(struct rules_loader *l, const struct yaml_node *root)
 {
-    static const char *const keys[] = {"packs",   "connections", "rules",      "masks", "detectors",
-                                       "issuers", "sources",     "exceptions", NULL};
+    static const char *const keys[] = {"packs", "connections", "rules",   "masks",      "detectors",
+                                       "lists", "issuers",     "sources", "exceptions", NULL};
 
     if (rules_want_mapping(l, root, "a rules file"))
         yaml_only(root, keys, l->d);
@@ -130,6 +130,7 @@ static void read_sections(struct rules_loader *l, const struct yaml_node *root)
         {"rules", rules_read_rules},
         {"masks", rules_read_masks},
         {"detectors", rules_read_detectors},
+        {"lists", rules_read_lists},
         {"issuers", rules_read_issuers},
         {"sources", rules_read_sources},
         {"exceptions", refuse_exceptions},
@@ -204,6 +205,7 @@ static void finish(struct rules_loader *l)
     rules_finish_masks(l);
     rules_finish_issuers(l);
     rules_finish_rules(l);
+    rules_finish_lists(l);
     for (unsigned i = 0; i < s->nconnections; i++)
         if (s->connections[i].inspect_request > s->most_body)
             s->most_body = s->connections[i].inspect_request;

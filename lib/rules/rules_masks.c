@@ -203,6 +203,20 @@ static bool is_declared(const struct rules_loader *l, struct span glob)
     return false;
 }
 
+match_set rules_detectors_for(const struct rules_loader *l, struct span glob, bool *declared)
+{
+    match_set set = 0;
+
+    if (l) {
+        *declared = is_declared(l, glob);
+        return detectors_for(l, glob);
+    }
+    for (size_t i = 0; i < KNOWN; i++)
+        if (rules_glob(glob, span_cstr(known[i])))
+            set |= (match_set)1 << i;
+    return set;
+}
+
 static match_set read_find(struct rules_loader *l, const struct yaml_node *n)
 {
     const struct yaml_node **nodes;

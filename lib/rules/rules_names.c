@@ -88,6 +88,20 @@ static struct span path_text(struct checker *c, const struct chain *ch, unsigned
     return outbuf_span(&o);
 }
 
+/* The slot of a path under a loop's variable. */
+static unsigned variable_slot(struct checker *c, struct rules_ast_loop *loop, struct span path)
+{
+    struct span *kept;
+
+    for (size_t i = 0; i < loop->paths.n; i++)
+        if (span_eq(*(const struct span *)loop->paths.at[i], path))
+            return (unsigned)i;
+    kept = arena_new(c->mem, struct span);
+    *kept = path;
+    rules_list_add(&loop->paths, c->mem, kept);
+    return (unsigned)loop->paths.n - 1;
+}
+
 unsigned rules_slot_for(struct checker *c, enum rules_doc doc, struct span path)
 {
     struct rules_paths *p = c->paths;
@@ -117,6 +131,26 @@ static void to_ref(struct rules_ast *n, const struct chain *ch, enum rules_ref r
     n->at = ch->at;
     n->ref = ref;
     n->type = type;
+}
+
+/* list[3]: the list's node is made below this one. */
+static void to_element(struct checker *c, struct rules_ast *n, const struct rules_ast *list,
+                       const struct rules_ast *index)
+{
+    struct rules_ast *of = arena_new(c->mem, struct rules_ast);
+    uint64_t i;
+
+    if (index->kind != AST_LITERAL || index->type != TYPE_NUMBER ||
+        !span_u64(index->value.text, &i) || i > UINT16_MAX) {
+        complain(c, index->at, "an element is named by a whole number, as written");
+        return;
+    }
+    *of = *list;
+    n->kind = AST_AT;
+    n->a = of;
+    n->b = NULL;
+    n->type = list->elem;
+    n->slot = (unsigned)i;
 }
 
 static void to_doc(struct checker *c, struct rules_ast *n, const struct chain *ch, unsigned from,
@@ -184,6 +218,21 @@ struct member {
     enum rules_type type;
 };
 
+/* caller.groups[0] */
+static bool group(struct checker *c, struct rules_ast *n, const struct chain *ch)
+{
+    struct rules_ast list = *n;
+
+    if (!word_is(link_key(ch->link[0]), "groups") || ch->n != 2 || ch->link[1]->kind != AST_INDEX)
+        return false;
+    to_ref(&list, ch, REF_CALLER_GROUPS, TYPE_LIST);
+    list.elem = TYPE_STRING;
+    list.from = ch->link[0]->from;
+    list.to = ch->link[0]->to;
+    to_element(c, n, &list, ch->link[1]->b);
+    return true;
+}
+
 static bool plain_member(struct checker *c, struct rules_ast *n, const struct chain *ch,
                          const struct member *m, size_t count)
 {
@@ -213,6 +262,8 @@ static void caller_name(struct checker *c, struct rules_ast *n, const struct cha
 
     if (ch->n > 0 && word_is(link_key(ch->link[0]), "claims"))
         to_doc(c, n, ch, 1, DOC_CLAIMS);
+    else if (ch->n > 0 && group(c, n, ch))
+        return;
     else if (ch->n == 0 || !plain_member(c, n, ch, members, sizeof(members) / sizeof(members[0])))
         complain(c, n->at, "`caller` has id, issuer, method, groups, claims and address");
 }
@@ -246,12 +297,86 @@ static void whole_name(struct checker *c, struct rules_ast *n, const struct chai
         to_ref(n, ch, ref, type);
 }
 
+/* lists.NAME, lists.NAME[0]: what the files say is a constant. */
+static void list_name(struct checker *c, struct rules_ast *n, const struct chain *ch)
+{
+    struct span name = ch->n ? link_key(ch->link[0]) : SPAN_NONE;
+    struct rules_loader *l = c->around->l;
+    struct rules_named_list *found = name.p && l ? rules_map_get(&l->list_names, name) : NULL;
+    struct rules_ast list = {.kind = AST_LITERAL, .at = ch->at, .type = TYPE_LIST};
+
+    if (!name.p) {
+        complain(c, ch->at, "name one of the lists, as in lists.countries");
+        return;
+    }
+    if (!found) {
+        complain(c, ch->at, "there is no list `%.*s` under `lists`", SPAN_ARG(name));
+        return;
+    }
+    found->used = true;
+    list.value = found->value;
+    list.elem = found->elem;
+    list.from = ch->link[0]->from;
+    list.to = ch->link[0]->to;
+    if (ch->n == 2 && ch->link[1]->kind == AST_INDEX)
+        to_element(c, n, &list, ch->link[1]->b);
+    else if (ch->n > 1)
+        complain(c, ch->link[1]->at, "`%.*s` is a list and has no parts; use `in`", SPAN_ARG(name));
+    else
+        *n = list;
+}
+
+/* The variable of a loop around, the innermost first. */
+static struct rules_ast_loop *variable(struct checker *c, struct span name)
+{
+    for (unsigned i = c->nloops; i-- > 0;)
+        if (span_eq(c->loop[i]->variable, name))
+            return c->loop[i];
+    return NULL;
+}
+
+static void to_variable(struct checker *c, struct rules_ast *n, const struct chain *ch,
+                        struct rules_ast_loop *loop)
+{
+    struct span path = path_text(c, ch, 0);
+
+    if (!path.p)
+        return;
+    if (ch->n && loop->elem != TYPE_DYN) {
+        complain(c, ch->link[0]->at, "`%.*s` is %s and has no parts", SPAN_ARG(ch->root),
+                 rules_type_name(loop->elem));
+        return;
+    }
+    if (body_paths_add(c->probe, path) < 0) {
+        complain(c, n->at, "this is no path that an element could have");
+        return;
+    }
+    to_ref(n, ch, REF_VAR, loop->elem);
+    n->level = loop->level;
+    if (loop->elem == TYPE_DYN)
+        n->slot = variable_slot(c, loop, path);
+    if (ch->n == 0)
+        n->slot = RULES_WHOLE;
+}
+
+static const char *const roots[] = {"caller", "connection", "function", "request", "params",
+                                    "body",   "lists",      "now",      "claims",  "found",
+                                    "spent",  "calls",      NULL};
+
+bool rules_is_root(struct span name)
+{
+    for (size_t i = 0; roots[i]; i++)
+        if (word_is(name, roots[i]))
+            return true;
+    return false;
+}
+
 static void unknown_name(struct checker *c, const struct chain *ch)
 {
     if (word_is(ch->root, "claims") && c->scope == SCOPE_CALL)
         complain(c, ch->at, "there is no name `claims` here; write caller.claims");
     else if (word_is(ch->root, "found"))
-        complain(c, ch->at, "`%.*s` is not available in this version", SPAN_ARG(ch->root));
+        complain(c, ch->at, "`found` is a function: found(\"pci.card\")");
     else if (word_is(ch->root, "spent") || word_is(ch->root, "calls"))
         complain(c, ch->at, "`%.*s` is a function: spent(\"body.amount\", \"24h\", caller.id)",
                  SPAN_ARG(ch->root));
@@ -259,35 +384,63 @@ static void unknown_name(struct checker *c, const struct chain *ch)
         complain(c, ch->at, "there is no name `%.*s`; there are %s", SPAN_ARG(ch->root),
                  c->scope == SCOPE_CLAIMS
                      ? "only `claims` here"
-                     : "caller, connection, function, request, params, body and now");
+                     : "caller, connection, function, request, params, body, lists and now");
+}
+
+static void call_name(struct checker *c, struct rules_ast *n, const struct chain *ch)
+{
+    if (word_is(ch->root, "body"))
+        to_doc(c, n, ch, 0, DOC_BODY);
+    else if (word_is(ch->root, "caller"))
+        caller_name(c, n, ch);
+    else if (word_is(ch->root, "request"))
+        request_name(c, n, ch);
+    else if (word_is(ch->root, "params"))
+        keyed(c, n, ch, 0, REF_PARAM);
+    else if (word_is(ch->root, "lists"))
+        list_name(c, n, ch);
+    else if (word_is(ch->root, "connection"))
+        whole_name(c, n, ch, REF_CONNECTION, TYPE_STRING);
+    else if (word_is(ch->root, "function"))
+        whole_name(c, n, ch, REF_FUNCTION, TYPE_STRING);
+    else if (word_is(ch->root, "now"))
+        whole_name(c, n, ch, REF_NOW, TYPE_TIME);
+    else
+        unknown_name(c, ch);
+}
+
+/* [1, 2][0], (c ? a : b)[0] */
+static void index_list(struct checker *c, struct rules_ast *n)
+{
+    rules_visit(c, n->a);
+    if (n->a->type == TYPE_LIST)
+        to_element(c, n, n->a, n->b);
+    else
+        complain(c, n->at, "only caller, request, params, body and claims have parts");
 }
 
 void rules_resolve(struct checker *c, struct rules_ast *n)
 {
+    struct rules_ast_loop *loop;
     struct chain ch;
 
     if (!unchain(n, &ch)) {
-        complain(c, n->at, "only caller, request, params, body and claims have parts");
+        if (n->kind == AST_INDEX && n->a->kind != AST_FIELD && n->a->kind != AST_INDEX)
+            index_list(c, n);
+        else
+            complain(c, n->at, "only caller, request, params, body and claims have parts");
+        return;
+    }
+    loop = variable(c, ch.root);
+    if (loop) {
+        to_variable(c, n, &ch, loop);
     } else if (c->scope == SCOPE_CLAIMS) {
         if (word_is(ch.root, "claims"))
             to_doc(c, n, &ch, 0, DOC_CLAIMS);
         else
             unknown_name(c, &ch);
-    } else if (word_is(ch.root, "body")) {
-        to_doc(c, n, &ch, 0, DOC_BODY);
-    } else if (word_is(ch.root, "caller")) {
-        caller_name(c, n, &ch);
-    } else if (word_is(ch.root, "request")) {
-        request_name(c, n, &ch);
-    } else if (word_is(ch.root, "params")) {
-        keyed(c, n, &ch, 0, REF_PARAM);
-    } else if (word_is(ch.root, "connection")) {
-        whole_name(c, n, &ch, REF_CONNECTION, TYPE_STRING);
-    } else if (word_is(ch.root, "function")) {
-        whole_name(c, n, &ch, REF_FUNCTION, TYPE_STRING);
-    } else if (word_is(ch.root, "now")) {
-        whole_name(c, n, &ch, REF_NOW, TYPE_TIME);
     } else {
-        unknown_name(c, &ch);
+        call_name(c, n, &ch);
     }
+    c->around->names = c->around->names || n->kind == AST_REF || n->kind == AST_AT;
 }

@@ -1,6 +1,7 @@
 /* Tokens -> a tree, by binding powers (Pratt), in CEL's precedence:
- *   || : 1   && : 2   == != < <= > >= in : 4   + : 5   ! - : 7   . [] () : 8
- * What CEL has and this version has not is refused where it stands. */
+ *   ?: : 0   || : 1   && : 2   == != < <= > >= in : 4   + - : 5   * / % : 6   ! - : 7
+ *   . [] () : 8
+ * What CEL has and this language has not is refused where it stands. */
 #include "rules_internal.h"
 
 struct parser {
@@ -11,8 +12,18 @@ struct parser {
     unsigned end; /* of the token taken last */
 };
 
-enum { BIND_OR = 1, BIND_AND = 2, BIND_RELATION = 4, BIND_ADD = 5, BIND_UNARY = 7 };
+enum {
+    BIND_ALL = -1,
+    BIND_CHOOSE = 0,
+    BIND_OR = 1,
+    BIND_AND = 2,
+    BIND_RELATION = 4,
+    BIND_ADD = 5,
+    BIND_MULTIPLY = 6,
+    BIND_UNARY = 7
+};
 
+/* Takes what binds closer than `least`. */
 static struct rules_ast *expression(struct parser *p, int least);
 
 static void *fail(struct parser *p, unsigned at, const char *why)
@@ -86,7 +97,7 @@ static bool elements(struct parser *p, char close, struct rules_ast *into)
     struct rules_ast *e;
 
     while (!is_punct(p, close)) {
-        e = expression(p, 0);
+        e = expression(p, BIND_ALL);
         if (!e)
             return false;
         rules_list_add(&l, p->mem, e);
@@ -123,6 +134,16 @@ static struct rules_ast *name_or_call(struct parser *p)
     return elements(p, ')', n) ? n : NULL;
 }
 
+static struct rules_ast *operand(struct parser *p, enum rules_ast_kind kind, unsigned at)
+{
+    struct rules_ast *n = node(p, kind, at);
+
+    if (!n)
+        return NULL;
+    n->a = expression(p, BIND_UNARY);
+    return n->a ? n : NULL;
+}
+
 /* CEL folds a minus into the number after it; before anything else it is arithmetic. */
 static struct rules_ast *minus(struct parser *p)
 {
@@ -130,8 +151,10 @@ static struct rules_ast *minus(struct parser *p)
     struct rules_ast *n;
 
     advance(p);
+    if (is_punct(p, '!'))
+        return fail(p, p->t.at, "`-` does not go before `!`; put parentheses between them");
     if (p->t.kind != TOKEN_NUMBER)
-        return fail(p, at, "arithmetic is not available in this version");
+        return operand(p, AST_NEGATE, at);
     n = text_literal(p, VALUE_NUMBER, TYPE_NUMBER);
     if (!n)
         return NULL;
@@ -142,13 +165,12 @@ static struct rules_ast *minus(struct parser *p)
 
 static struct rules_ast *not_expression(struct parser *p)
 {
-    struct rules_ast *n = node(p, AST_NOT, p->t.at);
+    unsigned at = p->t.at;
 
-    if (!n)
-        return NULL;
     advance(p);
-    n->a = expression(p, BIND_UNARY);
-    return n->a ? n : NULL;
+    if (is_punct(p, '-'))
+        return fail(p, p->t.at, "`!` does not go before `-`; put parentheses between them");
+    return operand(p, AST_NOT, at);
 }
 
 static struct rules_ast *list(struct parser *p)
@@ -166,7 +188,7 @@ static struct rules_ast *parentheses(struct parser *p)
     struct rules_ast *n;
 
     advance(p);
-    n = expression(p, 0);
+    n = expression(p, BIND_ALL);
     return n && expect(p, ')', "a `)` is missing here") ? n : NULL;
 }
 
@@ -193,7 +215,7 @@ static struct rules_ast *value(struct parser *p)
     if (is_punct(p, '['))
         return list(p);
     if (is_punct(p, '{'))
-        return fail(p, p->t.at, "maps are not available in this version");
+        return fail(p, p->t.at, "there are no maps here; the body is read by its fields");
     return fail(p, p->t.at,
                 p->t.kind == TOKEN_END ? "the expression ends too early"
                                        : "a value is missing here");
@@ -250,7 +272,7 @@ static struct rules_ast *indexing(struct parser *p, struct rules_ast *a)
         return NULL;
     advance(p);
     n->a = a;
-    n->b = expression(p, 0);
+    n->b = expression(p, BIND_ALL);
     return n->b && expect(p, ']', "a `]` is missing here") ? n : NULL;
 }
 
@@ -264,46 +286,67 @@ static struct rules_ast *postfix(struct parser *p)
             return fail(p, p->t.at, "this path is too deep");
         a = ranged(p, is_punct(p, '.') ? selection(p, a) : indexing(p, a), from);
     }
+    if (a && is_punct(p, '{'))
+        return fail(p, p->t.at, "there are no messages here; only values of the call");
     return a;
 }
 
 struct operator
 {
     enum rules_ast_kind kind;
-    enum rules_cmp cmp;
     int bind;
+    unsigned which; /* enum rules_cmp, enum rules_arith */
 };
 
-/* False if no operator comes next, also after a complaint about one. */
-static bool next_operator(struct parser *p, struct operator* op)
+/* False if no operator comes next. */
+static bool next_operator(const struct parser *p, struct operator* op)
 {
-    static const char relations[] = "ENLG<>";
-    static const enum rules_cmp cmps[] = {CMP_EQ, CMP_NE, CMP_LE, CMP_GE, CMP_LT, CMP_GT};
-    const char *r;
+    static const struct {
+        char punct;
+        struct operator op;
+    } all[] = {
+        {'|', {AST_OR, BIND_OR, 0}},
+        {'&', {AST_AND, BIND_AND, 0}},
+        {'E', {AST_CMP, BIND_RELATION, CMP_EQ}},
+        {'N', {AST_CMP, BIND_RELATION, CMP_NE}},
+        {'<', {AST_CMP, BIND_RELATION, CMP_LT}},
+        {'L', {AST_CMP, BIND_RELATION, CMP_LE}},
+        {'>', {AST_CMP, BIND_RELATION, CMP_GT}},
+        {'G', {AST_CMP, BIND_RELATION, CMP_GE}},
+        {'+', {AST_ARITH, BIND_ADD, ARITH_ADD}},
+        {'-', {AST_ARITH, BIND_ADD, ARITH_SUB}},
+        {'*', {AST_ARITH, BIND_MULTIPLY, ARITH_MUL}},
+        {'/', {AST_ARITH, BIND_MULTIPLY, ARITH_DIV}},
+        {'%', {AST_ARITH, BIND_MULTIPLY, ARITH_MOD}},
+    };
 
     if (is_word(p, "in")) {
-        *op = (struct operator){AST_IN, CMP_EQ, BIND_RELATION};
+        *op = (struct operator){AST_IN, BIND_RELATION, 0};
         return true;
     }
-    if (p->t.kind != TOKEN_PUNCT)
-        return false;
-    r = strchr(relations, p->t.punct);
-    if (p->t.punct == '&')
-        *op = (struct operator){AST_AND, CMP_EQ, BIND_AND};
-    else if (p->t.punct == '|')
-        *op = (struct operator){AST_OR, CMP_EQ, BIND_OR};
-    else if (p->t.punct == '+')
-        *op = (struct operator){AST_ADD, CMP_EQ, BIND_ADD};
-    else if (r)
-        *op = (struct operator){AST_CMP, cmps[r - relations], BIND_RELATION};
-    else {
-        if (strchr("-*/%", p->t.punct))
-            fail(p, p->t.at, "arithmetic is not available in this version");
-        else if (p->t.punct == '?')
-            fail(p, p->t.at, "`? :` is not available in this version");
-        return false;
+    for (size_t i = 0; p->t.kind == TOKEN_PUNCT && i < sizeof(all) / sizeof(all[0]); i++) {
+        if (all[i].punct != p->t.punct)
+            continue;
+        *op = all[i].op;
+        return true;
     }
-    return true;
+    return false;
+}
+
+/* `a` is taken. CEL wants parentheses around a choice that is chosen, not around the last one. */
+static struct rules_ast *choice(struct parser *p, struct rules_ast *a)
+{
+    struct rules_ast *n = node(p, AST_CHOOSE, p->t.at);
+
+    if (!n)
+        return NULL;
+    advance(p);
+    n->a = a;
+    n->b = expression(p, BIND_CHOOSE);
+    if (!n->b || !expect(p, ':', "a `:` is missing here, as in condition ? one : other"))
+        return NULL;
+    n->c = expression(p, BIND_ALL);
+    return n->c ? n : NULL;
 }
 
 static struct rules_ast *operations(struct parser *p, int least)
@@ -317,11 +360,14 @@ static struct rules_ast *operations(struct parser *p, int least)
         if (!n)
             return NULL;
         advance(p);
-        n->cmp = op.cmp;
+        n->cmp = (enum rules_cmp)op.which;
+        n->arith = (enum rules_arith)op.which;
         n->a = a;
         n->b = expression(p, op.bind);
         a = n->b ? ranged(p, n, from) : NULL;
     }
+    if (a && least == BIND_ALL && is_punct(p, '?'))
+        a = ranged(p, choice(p, a), from);
     return p->t.kind == TOKEN_BAD ? NULL : a;
 }
 
@@ -346,7 +392,7 @@ struct rules_ast *rules_parse(const struct rules_source_text *src, struct arena 
         return NULL;
     }
     advance(&p);
-    n = expression(&p, 0);
+    n = expression(&p, BIND_ALL);
     if (n && p.t.kind != TOKEN_END)
         return fail(&p, p.t.at, "the expression should end here");
     return n;

@@ -250,6 +250,7 @@ static struct rules_plan *make_plan(struct planner *p, const struct class *c)
 
         at->rule = c->rule->final;
         at->when = c->rule->when;
+        plan->needs_found = plan->needs_found || (at->when && at->when->needs_found);
         for (unsigned d = 0; d < DOC_COUNT; d++)
             at->slots[d] = join_paths(p, plan, c->rule, (enum rules_doc)d);
         at->window = join_windows(p, plan, c->rule, at);
@@ -270,6 +271,7 @@ static bool assign(struct planner *p, struct rules_function *f)
     }
     p->l->set->plan[f->index] = c->plan;
     f->needs_body = c->plan->needs_body;
+    f->needs_found = c->plan->needs_found;
     return true;
 }
 

@@ -77,12 +77,41 @@ static void read_on(struct rules_loader *l, const struct yaml_node *n, struct ru
 static void read_when(struct rules_loader *l, const struct yaml_node *n,
                       struct rules_pending_rule *r)
 {
-    struct rules_source_text src = {.d = l->d};
+    struct span text;
 
-    if (!yaml_read_text(n, "when", false, &src.text, l->d))
+    if (yaml_read_text(n, "when", false, &text, l->d))
+        r->when_node = yaml_get(n, "when");
+}
+
+/* When all files are read: a condition may name lists and detectors of any of them. */
+static void compile_when(struct rules_loader *l, struct rules_pending_rule *r)
+{
+    struct rules_source_text src = {.node = r->when_node, .d = l->d};
+
+    if (!r->when_node)
         return;
-    r->when_node = src.node = yaml_get(n, "when");
-    r->when = rules_compile(&src, SCOPE_CALL, TYPE_BOOL, &l->set->mem);
+    src.text = yaml_text(r->when_node);
+    r->when = rules_compile_in(&src, l, SCOPE_CALL, TYPE_BOOL, &l->set->mem);
+    r->bad = r->bad || !r->when;
+}
+
+static void keep_patterns(struct rules_loader *l)
+{
+    struct rules_set *s = l->set;
+    const struct match_regex **p =
+        arena_array(&s->mem, const struct match_regex *, l->patterns.n + 1);
+
+    for (size_t i = 0; i < l->patterns.n; i++)
+        p[i] = l->patterns.at[i];
+    s->needs.patterns = p;
+    s->needs.npatterns = (unsigned)l->patterns.n;
+}
+
+static void add_needs(struct rules_needs *to, const struct rules_needs *n)
+{
+    to->loops = n->loops > to->loops ? n->loops : to->loops;
+    to->values = n->values > to->values ? n->values : to->values;
+    to->state = n->state > to->state ? n->state : to->state;
 }
 
 static void read_id(struct rules_loader *l, const struct yaml_node *n, struct rules_pending_rule *r)
@@ -176,7 +205,11 @@ void rules_finish_rules(struct rules_loader *l)
     for (size_t i = 0; i < n; i++) {
         s->rules[i] = r[i]->pub;
         r[i]->final = &s->rules[i];
+        compile_when(l, r[i]);
+        if (r[i]->when)
+            add_needs(&s->needs, &r[i]->when->needs);
     }
+    keep_patterns(l);
     if (n)
         qsort(r, n, sizeof(*r), by_strictness);
     rules_build_plans(l, r, n);

@@ -27,19 +27,17 @@ static unsigned days_in(unsigned y, unsigned m)
     return m == 2 && ((y % 4 == 0 && y % 100 != 0) || y % 400 == 0) ? 29 : days[m - 1];
 }
 
-static bool date(struct span *s, uint64_t *days)
+/* Days from 1970-01-01, before it negative. */
+static bool date(struct span *s, int64_t *days)
 {
     unsigned y, m, d;
 
     if (!digits(s, 4, &y) || !skip(s, '-') || !digits(s, 2, &m) || !skip(s, '-') ||
         !digits(s, 2, &d))
         return false;
-    /* 2500: far enough for people, and nanoseconds since 1970 still fit 64 bits. */
-    if (y < 1970 || y > 2500 || m < 1 || m > 12 || d < 1 || d > days_in(y, m))
+    if (y < 1 || m < 1 || m > 12 || d < 1 || d > days_in(y, m))
         return false;
-    *days = d - 1;
-    for (unsigned i = 1970; i < y; i++)
-        *days += days_in(i, 2) == 29 ? 366 : 365;
+    *days = (int64_t)(y - 1) * 365 + (y - 1) / 4 - (y - 1) / 100 + (y - 1) / 400 - 719162 + d - 1;
     for (unsigned i = 1; i < m; i++)
         *days += days_in(y, i);
     return true;
@@ -75,27 +73,49 @@ static bool zone(struct span *s, int64_t *seconds)
     return true;
 }
 
-bool rules_time_parse(struct span text, bool date_only_ok, uint64_t *ns)
+#define YEAR_1    (-62135596800) /* 0001-01-01T00:00:00Z */
+#define YEAR_9999 253402300799   /* its last second */
+
+static bool time_of_day(struct span *s, int64_t *seconds)
 {
     unsigned h, m, sec;
-    uint64_t days, part;
-    int64_t off, all;
 
-    if (!date(&text, &days))
+    if (!skip(s, 'T') || !digits(s, 2, &h) || !skip(s, ':') || !digits(s, 2, &m) || !skip(s, ':') ||
+        !digits(s, 2, &sec) || h > 23 || m > 59 || sec > 59)
         return false;
-    if (text.n == 0 && date_only_ok) {
-        *ns = (days + 1) * 86400 * NS_IN_S;
-        return true;
-    }
-    if (!skip(&text, 'T') || !digits(&text, 2, &h) || !skip(&text, ':') || !digits(&text, 2, &m) ||
-        !skip(&text, ':') || !digits(&text, 2, &sec) || h > 23 || m > 59 || sec > 59)
+    *seconds = h * 3600 + m * 60 + sec;
+    return true;
+}
+
+bool rules_time_read(struct span text, int64_t *seconds, uint32_t *ns)
+{
+    int64_t days, day, off;
+    uint64_t part;
+
+    if (!date(&text, &days) || !time_of_day(&text, &day) || !fraction(&text, &part) ||
+        !zone(&text, &off) || text.n)
         return false;
-    if (!fraction(&text, &part) || !zone(&text, &off) || text.n)
+    *seconds = days * 86400 + day - off;
+    *ns = (uint32_t)part;
+    return *seconds >= YEAR_1 && *seconds <= YEAR_9999;
+}
+
+/* 2500: far enough for people, and nanoseconds since 1970 still fit 64 bits. */
+#define SECONDS_OF_2500 16725225600
+
+bool rules_time_parse(struct span text, bool date_only_ok, uint64_t *ns)
+{
+    struct span rest = text;
+    int64_t days, seconds;
+    uint32_t part = 0;
+
+    if (date_only_ok && date(&rest, &days) && rest.n == 0)
+        seconds = (days + 1) * 86400;
+    else if (!rules_time_read(text, &seconds, &part))
         return false;
-    all = (int64_t)(days * 86400 + h * 3600 + m * 60 + sec) - off;
-    if (all < 0)
+    if (seconds < 0 || seconds > SECONDS_OF_2500 + 366 * 86400)
         return false;
-    *ns = (uint64_t)all * NS_IN_S + part;
+    *ns = (uint64_t)seconds * NS_IN_S + part;
     return true;
 }
 
@@ -181,4 +201,54 @@ bool rules_duration_parse(struct span text, bool days, int64_t *seconds, uint32_
     }
     *ns = (uint32_t)all;
     return true;
+}
+
+/* -------------------------------------------------------------- arithmetic */
+
+static struct rules_value settle(enum rules_value_kind kind, int64_t seconds, int64_t ns)
+{
+    int64_t least = kind == VALUE_TIME ? YEAR_1 : -DURATION_MAX;
+    int64_t most = kind == VALUE_TIME ? YEAR_9999 : DURATION_MAX;
+
+    if (ns < 0 || ns >= (int64_t)NS_IN_S) {
+        seconds += ns < 0 ? -1 : 1;
+        ns += ns < 0 ? (int64_t)NS_IN_S : -(int64_t)NS_IN_S;
+    }
+    if (seconds < least || seconds > most)
+        return VALUE_OF(VALUE_UNKNOWN);
+    return (struct rules_value){.kind = kind, .n = (unsigned)ns, .seconds = seconds};
+}
+
+struct rules_value rules_time_arith(enum rules_arith op, const struct rules_value *a,
+                                    const struct rules_value *b)
+{
+    bool ta = a->kind == VALUE_TIME, tb = b->kind == VALUE_TIME;
+
+    if (op == ARITH_ADD && !(ta && tb))
+        return settle(ta || tb ? VALUE_TIME : VALUE_DURATION, a->seconds + b->seconds,
+                      (int64_t)a->n + b->n);
+    if (op == ARITH_SUB && (ta || !tb))
+        return settle(ta && !tb ? VALUE_TIME : VALUE_DURATION, a->seconds - b->seconds,
+                      (int64_t)a->n - b->n);
+    return VALUE_OF(VALUE_UNKNOWN);
+}
+
+struct rules_value rules_time_of(struct span text)
+{
+    int64_t seconds;
+    uint32_t ns;
+
+    if (!rules_time_read(text, &seconds, &ns))
+        return VALUE_OF(VALUE_UNKNOWN);
+    return (struct rules_value){.kind = VALUE_TIME, .n = ns, .seconds = seconds};
+}
+
+struct rules_value rules_duration_of(struct span text)
+{
+    int64_t seconds;
+    uint32_t ns;
+
+    if (!rules_duration_parse(text, false, &seconds, &ns))
+        return VALUE_OF(VALUE_UNKNOWN);
+    return (struct rules_value){.kind = VALUE_DURATION, .n = ns, .seconds = seconds};
 }

@@ -75,8 +75,9 @@ static enum order compare(const struct rules_value *a, const struct rules_value 
         return order_of(span_cmp(s, t));
     if (a->kind == VALUE_BOOL && b->kind == VALUE_BOOL)
         return order_of((int)a->boolean - (int)b->boolean);
-    if (a->kind == VALUE_TIME && b->kind == VALUE_TIME)
-        return order_of((a->ns > b->ns) - (a->ns < b->ns));
+    if ((a->kind == VALUE_TIME || a->kind == VALUE_DURATION) && a->kind == b->kind)
+        return a->seconds != b->seconds ? order_of(a->seconds < b->seconds ? -1 : 1)
+                                        : order_of((a->n > b->n) - (a->n < b->n));
     return ORDER_UNKNOWN;
 }
 
@@ -130,6 +131,13 @@ static void search_array(struct search *s, const struct rules_value *a, struct s
     }
 }
 
+static enum rules_truth in_table(const struct rules_value *a, const struct rules_table *t)
+{
+    int64_t at = rules_table_find(t, a);
+
+    return at == -2 ? TRUTH_UNKNOWN : truth_of(at >= 0);
+}
+
 enum rules_truth rules_value_in(const struct rules_value *a, const struct rules_value *list,
                                 struct rules_text *t)
 {
@@ -138,6 +146,8 @@ enum rules_truth rules_value_in(const struct rules_value *a, const struct rules_
 
     if (!readable(a))
         return TRUTH_UNKNOWN;
+    if (list->kind == VALUE_TABLE)
+        return in_table(a, list->table);
     if (list->kind == VALUE_ITEMS) {
         for (unsigned i = 0; i < list->n && !s.found; i++)
             search_one(&s, a, &list->items[i]);
@@ -180,27 +190,26 @@ struct rules_value rules_value_size(const struct rules_value *a, struct rules_te
 
     if (rules_value_text(a, &s))
         return rules_value_u64(characters(s), t);
-    if (a->kind == VALUE_ITEMS || a->kind == VALUE_SPANS || a->kind == VALUE_ARRAY ||
-        a->kind == VALUE_OBJECT)
+    if (a->kind == VALUE_ITEMS || a->kind == VALUE_SPANS || a->kind == VALUE_TABLE ||
+        a->kind == VALUE_ARRAY || a->kind == VALUE_OBJECT)
         return rules_value_u64(a->n, t);
     return VALUE_OF(VALUE_UNKNOWN);
 }
 
-struct rules_value rules_value_add(const struct rules_value *a, const struct rules_value *b,
-                                   struct rules_text *t)
+struct rules_value rules_value_at(const struct rules_value *list, unsigned i)
 {
-    struct span s, u;
-    char *p;
-
-    if (!rules_value_text(a, &s) || !rules_value_text(b, &u))
+    if (i >= list->n)
         return VALUE_OF(VALUE_UNKNOWN);
-    if (u.n > SIZE_MAX - s.n || !(p = rules_text_take(t, s.n + u.n)))
+    switch (list->kind) {
+    case VALUE_SPANS:
+        return (struct rules_value){.kind = VALUE_STRING, .text = list->spans[i]};
+    case VALUE_ITEMS:
+        return list->items[i];
+    case VALUE_TABLE:
+        return rules_table_items(list->table)[i];
+    default:
         return VALUE_OF(VALUE_UNKNOWN);
-    if (s.n)
-        memcpy(p, s.p, s.n);
-    if (u.n)
-        memcpy(p + s.n, u.p, u.n);
-    return (struct rules_value){.kind = VALUE_STRING, .text = span_of(p, s.n + u.n)};
+    }
 }
 
 /* By body_kind. A number in a form is text that is written as a number. */
