@@ -25,6 +25,11 @@ static bool is_drop(const char *name)
     return strncmp(name, "drop_", 5) == 0;
 }
 
+static bool is_window(const char *name)
+{
+    return strncmp(name, "window_", 7) == 0;
+}
+
 static bool is_spread(const char *name)
 {
     return strcmp(name, "respread") == 0 || strcmp(name, "tx_handed_over") == 0;
@@ -50,6 +55,7 @@ static void print_worker(const char *title, const json_t *w)
            number(w, "call", "vendor_idle_closed"));
     print_counters("spread", json_object_get(w, "net"), is_spread);
     print_counters("refused", json_object_get(json_object_get(w, "call"), "causes"), NULL);
+    print_counters("windows", json_object_get(w, "call"), is_window);
     print_counters("net", json_object_get(w, "net"), is_drop);
     print_counters("tcp", json_object_get(w, "tcp"), is_drop);
 }
@@ -119,6 +125,8 @@ int ctl_status(const struct ctl *c)
         printf("audit: %lld records, %lld commits, %lld failed, %lld lost\n",
                number(a, "audit", "last_seq"), number(a, "audit", "commits"),
                number(a, "audit", "commit_failures"), number(a, "audit", "lost"));
+        printf("windows: %lld of %lld keys in use\n", number(a, "windows", "in_use"),
+               number(a, "windows", "keys"));
         print_workers(json_object_get(a, "workers"));
     }
     json_decref(a);

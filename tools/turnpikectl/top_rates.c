@@ -62,8 +62,8 @@ static bool is_cause(const char *group, const char *key)
 
 static bool is_refusal(const char *group, const char *key)
 {
-    static const char *const prefixes[] = {"drop_", "refused_", "evicted_", "slow_",
-                                           "resets_pressure"};
+    static const char *const prefixes[] = {"drop_", "refused_",        "evicted_",
+                                           "slow_", "resets_pressure", "window_"};
 
     if (strcmp(group, "causes") == 0)
         return true;

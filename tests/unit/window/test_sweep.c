@@ -1,4 +1,5 @@
 /* A table that fills up, and places that are used again. */
+#include "window/window_internal.h"
 #include "window_test.h"
 
 static enum window_result put(struct window_table *t, uint64_t n, uint64_t now,
@@ -69,6 +70,46 @@ static void test_a_reservation_keeps_its_place(void **state)
     window_table_delete(t);
 }
 
+/* The sweep looks at the buckets of an entry that nobody is on, and then takes it. Whoever was
+ * there in between, and has gone again, must be seen. */
+static void test_who_came_and_went_is_seen(void **state)
+{
+    struct window_table *t = window_table_new(50, test_secret);
+    union window_pair seen, dead = {.a = WINDOW_DEAD};
+    struct window_entry *e;
+    struct window_count c;
+
+    (void)state;
+    put(t, 1, START, &c);
+    e = window_find(t, test_key(t, 1));
+    seen = window_peek(&e->use);
+    assert_int_equal(seen.a, 0);
+    put(t, 1, START + DAY, &c);
+    dead.b = seen.b;
+    assert_false(window_swap(&e->use, &seen, dead));
+    assert_int_equal(window_sweep(t, 50, START + DAY), 0);
+    window_table_delete(t);
+}
+
+/* One that is being taken out is found by nobody. */
+static void test_who_is_being_taken_out_is_not_found(void **state)
+{
+    struct window_table *t = window_table_new(50, test_secret);
+    struct window_entry *e, *other;
+    struct window_count c;
+
+    (void)state;
+    put(t, 1, START, &c);
+    e = window_find(t, test_key(t, 1));
+    e->use.a = WINDOW_DEAD;
+    assert_null(window_find(t, test_key(t, 1)));
+    put(t, 1, START, &c);
+    other = window_find(t, test_key(t, 1));
+    assert_ptr_not_equal(e, other);
+    assert_int_equal(test_sum(t, test_key(t, 1), HOUR, START), 1);
+    window_table_delete(t);
+}
+
 /* A key that comes back while its old place waits for the grace period gets another. */
 static void test_comes_back_at_once(void **state)
 {
@@ -122,6 +163,8 @@ int main(void)
         cmocka_unit_test(test_full_table_says_so),
         cmocka_unit_test(test_empty_windows_give_up_their_places),
         cmocka_unit_test(test_a_reservation_keeps_its_place),
+        cmocka_unit_test(test_who_came_and_went_is_seen),
+        cmocka_unit_test(test_who_is_being_taken_out_is_not_found),
         cmocka_unit_test(test_comes_back_at_once),
         cmocka_unit_test(test_model),
     };
