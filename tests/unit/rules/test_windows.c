@@ -455,6 +455,68 @@ static void threads_pass_the_limit_exactly(void **state)
     bed_end(b);
 }
 
+/* ------------------------------------------------------------------- what it costs */
+
+enum { COST_LOOPS = 20000 };
+
+static const char without_windows[] =
+    "  - {id: 2, name: a, on: stripe.transfer.create, when: 'body.amount > 50000', then: block}\n";
+static const char with_windows[] =
+    "  - {id: 2, name: a, on: stripe.transfer.create, when: 'body.amount > 50000 || "
+    "calls(\"1h\", caller.id) > 1000000000', then: block}\n";
+
+static void *decide_often(void *arg)
+{
+    struct runner *r = arg;
+    struct rules_verdict v;
+
+    for (unsigned i = 0; i < COST_LOOPS; i++) {
+        rules_decide(r->bed->s, r->x, &r->call.call, &v);
+        r->tries += v.window_tries;
+    }
+    return NULL;
+}
+
+/* Processor time of one decision, by so many threads at once. */
+static unsigned cost(const char *rules, unsigned threads)
+{
+    struct bed *b = bed_with(rules, 100);
+    struct runner r[THREADS] = {0};
+    uint64_t began = 0;
+
+    for (unsigned i = 0; i < threads; i++) {
+        r[i].bed = b;
+        r[i].x = rules_scratch_new();
+        assert_true(rules_scratch_adopt(r[i].x, b->s));
+        rules_scratch_windows(r[i].x, b->t);
+        test_call_init(&r[i].call);
+        r[i].call.call.now_ns = NOW;
+        test_body(&r[i].call, BODY_JSON, "{\"amount\": 10}");
+        test_route(&r[i].call, b->s, "api.stripe.com");
+        decide_often(&r[i]);
+    }
+    began = test_cpu_ns();
+    for (unsigned i = 0; i < threads; i++)
+        pthread_create(&r[i].thread, NULL, decide_often, &r[i]);
+    for (unsigned i = 0; i < threads; i++)
+        pthread_join(r[i].thread, NULL);
+    began = test_cpu_ns() - began;
+    for (unsigned i = 0; i < threads; i++)
+        rules_scratch_free(r[i].x);
+    bed_end(b);
+    return (unsigned)(began / (COST_LOOPS * threads));
+}
+
+static void what_a_window_costs(void **state)
+{
+    unsigned without = cost(without_windows, 1), with = cost(with_windows, 1),
+             together = cost(with_windows, 2);
+
+    (void)state;
+    printf("%u ns a decision without windows, %u with one, %u with one that two threads share\n",
+           without, with, together);
+}
+
 static void too_many_windows_are_an_error(void **state)
 {
     char text[8192], *p = text;
@@ -495,6 +557,7 @@ int main(void)
         cmocka_unit_test(without_a_table_or_a_past_windows_are_unknown),
         cmocka_unit_test(who_has_reserved_stands_in_the_way_at_the_limit_only),
         cmocka_unit_test(threads_pass_the_limit_exactly),
+        cmocka_unit_test(what_a_window_costs),
         cmocka_unit_test(too_many_windows_are_an_error),
     };
 
