@@ -76,6 +76,7 @@ const char *audit_kind_name(unsigned kind); /* "call.decided"; NULL if unknown *
     X(MESSAGE, 36, "message", TEXT)                     \
     X(REPORTED, 37, "would_have", LIST)                 \
     X(DURABILITY, 38, "durability", TEXT)               \
+    X(MATCHED_MORE, 39, "matched_more", NUMBER)         \
     X(COUNTED, 45, "counted", LIST)                     \
     X(COUNTED_KEY, 46, "counted_key", NUMBER)           \
     X(RETURNED, 47, "returned", LIST)                   \

@@ -130,12 +130,17 @@ static bool identify(struct exchange *x)
         IN_STAGE(&x->w->stages, STAGE_IDENTITY,
                  identity_identify(x->w->identity, x->connection, x->head, certificates, from,
                                    x->w->wall_ns, &x->identity));
+    char text[200];
 
     if (why != IDENTITY_NONE) {
+        struct outbuf o = outbuf_on(text, sizeof(text));
+
+        outbuf_lit(&o, "The caller is not known: ");
+        outbuf_cstr(&o, identity_cause_text(why));
+        outbuf_char(&o, '.');
         x->asked->who.method = SPAN_LIT("none");
         x->asked->who.address = *from;
-        exchange_refuse(x, CALL_identity_required, identity_cause_name(why),
-                        span_cstr(identity_cause_text(why)));
+        exchange_refuse(x, CALL_identity_required, identity_cause_name(why), outbuf_span(&o));
         return false;
     }
     rules_caller_copy(&x->asked->who, &x->identity->caller);

@@ -114,6 +114,8 @@ static bool fill_request(struct exchange *x, struct hold_request *r)
     r->grant_ns = 3600 * NS_IN_S;
     r->rule = rule->id;
     r->rev = rule->rev;
+    r->generation = x->generation_number;
+    memcpy(r->rules_hash, rules_hash(x->gen->rules), RULES_HASH);
     r->quorum = rule->quorum ? rule->quorum : 1;
     put_text(r->call, sizeof(r->call), span_cstr(x->id));
     put_text(r->caller, sizeof(r->caller), x->asked->who.id);

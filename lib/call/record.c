@@ -87,11 +87,13 @@ static void put_some(struct audit_event *e, enum audit_field f, struct span s)
         audit_text(e, f, s);
 }
 
-static void put_generation(struct audit_event *e, const struct exchange *x)
+/* Under which rules: in every event. */
+static void put_generation(struct audit_event *e, const struct call_worker *w,
+                           const struct call_generation *g)
 {
-    audit_number(e, AUDIT_F_WORKER, x->w->c.worker);
-    audit_number(e, AUDIT_F_GENERATION, x->generation_number);
-    audit_bytes(e, AUDIT_F_RULES_HASH, rules_hash(x->gen->rules), RULES_HASH);
+    audit_number(e, AUDIT_F_WORKER, w->c.worker);
+    audit_number(e, AUDIT_F_GENERATION, g->number);
+    audit_bytes(e, AUDIT_F_RULES_HASH, rules_hash(g->rules), RULES_HASH);
 }
 
 static void put_caller(struct audit_event *e, const struct exchange *x)
@@ -181,6 +183,8 @@ static void put_verdict(struct audit_event *e, const struct exchange *x)
         outbuf_cstr(&o, m->unknown ? " (unknown)" : "");
         audit_text(e, m->reported ? AUDIT_F_REPORTED : AUDIT_F_MATCHED, outbuf_span(&o));
     }
+    if (v->more)
+        audit_number(e, AUDIT_F_MATCHED_MORE, v->more);
 }
 
 static void put_found(struct audit_event *e, const struct exchange *x,
@@ -227,7 +231,7 @@ bool record_decided(struct exchange *x, const char *decision, const char *cause)
         return false;
     match_found_clear(&x->found_request); /* an approved call is recorded a second time */
     audit_text(&e, AUDIT_F_CALL, span_cstr(x->id));
-    put_generation(&e, x);
+    put_generation(&e, x->w, x->gen);
     put_caller(&e, x);
     put_request(&e, x, p);
     put_body(&e, x, p);
@@ -302,7 +306,7 @@ void record_settled(struct exchange *x, const char *outcome)
     if (!audit_begin(&e, x->w->c.audit, AUDIT_CALL_SETTLED, AUDIT_EVENT_MAX, x->w->wall_ns))
         return;
     audit_text(&e, AUDIT_F_CALL, span_cstr(x->id));
-    audit_number(&e, AUDIT_F_WORKER, x->w->c.worker);
+    put_generation(&e, x->w, x->gen);
     put_some(&e, AUDIT_F_CALLER, x->caller_id);
     audit_text(&e, AUDIT_F_FUNCTION, x->function->name);
     audit_text(&e, AUDIT_F_OUTCOME, span_cstr(outcome));
@@ -349,7 +353,7 @@ void record_refused_connection(struct caller *c, const char *cause, const char *
         counter_inc(&w->counters.refusals_unrecorded);
         return;
     }
-    audit_number(&e, AUDIT_F_WORKER, w->c.worker);
+    put_generation(&e, w, w->gen);
     audit_text(&e, AUDIT_F_DECISION, SPAN_LIT("block"));
     audit_text(&e, AUDIT_F_CAUSE, span_cstr(cause));
     put_some(&e, AUDIT_F_DETAIL, span_cstr(detail));

@@ -17,6 +17,8 @@ void hold_event(struct audit_ring *ring, enum audit_kind kind, const struct hold
         return;
     audit_text(&e, AUDIT_F_HOLD, span_cstr(hold_id_text(r->id, id)));
     put(&e, AUDIT_F_CALL, span_cstr(q->call));
+    audit_number(&e, AUDIT_F_GENERATION, q->generation);
+    audit_bytes(&e, AUDIT_F_RULES_HASH, q->rules_hash, sizeof(q->rules_hash));
     put(&e, AUDIT_F_CALLER, span_cstr(q->caller));
     put(&e, AUDIT_F_CONNECTION, span_cstr(q->connection));
     put(&e, AUDIT_F_FUNCTION, span_cstr(q->function));

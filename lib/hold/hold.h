@@ -73,6 +73,8 @@ struct hold_request {
     uint64_t wait_ns;  /* how long the caller waits */
     uint64_t grant_ns; /* how long an approval after that stays good */
     uint64_t rule, rev;
+    uint64_t generation; /* of the rules that held that newest call, and their hash */
+    uint8_t rules_hash[RULES_HASH];
     unsigned quorum;
     char call[40]; /* id of the newest call that came with this digest */
     char caller[256], connection[128], function[192], method[32], target[2048];

@@ -260,6 +260,8 @@ static void wait_on(struct entry *e, const struct hold_message *m, uint64_t now_
     e->r.attached++;
     e->r.deadline_ns = now_ns + m->request->wait_ns;
     memcpy(e->r.request.call, m->request->call, sizeof(e->r.request.call));
+    e->r.request.generation = m->request->generation;
+    memcpy(e->r.request.rules_hash, m->request->rules_hash, sizeof(e->r.request.rules_hash));
 }
 
 static void opened(struct hold_table *t, const struct hold_message *m, uint64_t id)

@@ -31,10 +31,18 @@ static const char shapes[] =
     "anthropic:\n"
     "  request_id: request-id\n"
     "  body:\n"
-    "    {type: error, error: {type: '{kind}', message: '{message}'}, request_id: '{call}'}\n"
+    "    type: error\n"
+    "    error: {type: '{kind}', message: '{message}'}\n"
+    "    message: '{message}'\n" /* the vendor has none; its Node SDK shows it before all else */
+    "    request_id: '{call}'\n"
     "twilio:\n"
     "  request_id: Twilio-Request-Id\n"
-    "  body: {code: '{status}', message: '{message}', more_info: '', status: '{status}'}\n";
+    "  body:\n"
+    "    code: '{status}'\n"
+    "    message: '{message}'\n"
+    "    more_info: ''\n"
+    "    status: '{status}'\n"
+    "    details: {call: '{call}', cause: '{cause}'}\n"; /* all else that its SDKs keep */
 
 static const struct placeholder {
     const char *name;

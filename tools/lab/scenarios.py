@@ -262,6 +262,37 @@ def bad_tokens(lab):
     return f"401, each with its cause: {', '.join(cases)}"
 
 
+# A job as they stand in many a crontab.
+NIGHTLY = """
+for day in mon tue; do
+    curl -sS --fail-with-body --cacert "$CA" -H "Authorization: Bearer $TOKEN" "$API/v1/reports?day=$day" || exit 1
+done
+"""
+
+
+def nightly(lab, token):
+    return subprocess.run(["ip", "netns", "exec", lab.caller, "sh", "-c", NIGHTLY], stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True,
+                          env={**os.environ, "CA": lab.path("ca.pem"), "TOKEN": token, "API": API})
+
+
+@scenario("the nightly job of a contractor who has left stops, and says why")
+def contractor(lab):
+    before = len(lab.vendor_log())
+    done = nightly(lab, lab.token(employment="contractor", engagement="active"))
+    expect("exit code while engaged", 0, done.returncode, done.stdout)
+    expect("calls that the vendor saw", before + 2, len(lab.vendor_log()))
+    packets = lab.vendor_packets()
+    for name, claims in {"ended": {"engagement": "ended"}, "no longer said": {}}.items():
+        done = nightly(lab, lab.token(employment="contractor", **claims))
+        expect(f"{name}: exit code", 1, done.returncode, done.stdout)
+        expect(f"{name}: the job's output", True,
+               "This job runs as a contractor whose engagement has ended" in done.stdout, done.stdout)
+        expect(f"{name}: rule", True, '"rule":120' in done.stdout, done.stdout)
+    expect("TCP packets that the vendors saw", packets, lab.vendor_packets())
+    return "worked last night, exits 1 tonight with the rule's message; the vendor saw no packet"
+
+
 # ------------------------------------------------------------------------ wrong targets
 
 @scenario("a host that no connection names is refused")

@@ -301,10 +301,11 @@ static void test_what_shapes_say(void **state)
          "\"code\":\"busy\"}," OWN_AS("busy", ""));
     says(ANTHROPIC, CALL_no_rule_allows, 0, "no", 403, "application/json",
          "{\"type\":\"error\",\"error\":{\"type\":\"permission_error\",\"message\":\"no\"},"
-         "\"request_id\":\"" ID "\"," OWN_AS("no_rule_allows", ""));
+         "\"message\":\"no\",\"request_id\":\"" ID "\"," OWN_AS("no_rule_allows", ""));
     says(TWILIO, CALL_identity_required, 0, "no", 401, "application/json",
-         "{\"code\":401,\"message\":\"no\",\"more_info\":\"\",\"status\":401," OWN_AS(
-             "identity_required", ""));
+         "{\"code\":401,\"message\":\"no\",\"more_info\":\"\",\"status\":401,"
+         "\"details\":{\"call\":\"" ID
+         "\",\"cause\":\"identity_required\"}," OWN_AS("identity_required", ""));
     says(PROBLEM, CALL_internal, 0, "no", 500, "application/problem+json",
          "{\"type\":\"about:blank\",\"title\":\"Internal Server Error\",\"status\":500,"
          "\"detail\":\"no\"," OWN_AS("internal", ""));
