@@ -133,15 +133,15 @@ static void test_rollback(void **state)
     assert_int_equal(json_array_size(sets), 2);
     assert_true(json_is_true(json_object_get(json_array_get(sets, 1), "running")));
     json_decref(o);
-    assert_int_equal(count_rules(w), 8);
+    assert_int_equal(count_rules(w), 9);
     o = rollback(w, earlier);
     assert_true(json_is_true(json_object_get(o, "ok")));
     assert_int_equal(number(o, "set"), earlier);
     json_decref(o);
-    assert_int_equal(count_rules(w), 7);
+    assert_int_equal(count_rules(w), 8);
     assert_int_equal(control_history_pinned(w->history), earlier); /* holds over a restart */
     reload(w);                                                     /* takes the directory again */
-    assert_int_equal(count_rules(w), 8);
+    assert_int_equal(count_rules(w), 9);
     assert_int_equal(control_history_pinned(w->history), 0);
     o = world_ask(w, "{\"do\":\"rules.rollback\"}"); /* to the one before */
     assert_int_equal(number(o, "set"), earlier);
@@ -177,7 +177,7 @@ static void test_rollback_that_fails(void **state)
     assert_int_equal(number(o, "exit"), 2);
     json_decref(o);
     unlink(path);
-    assert_int_equal(count_rules(w), 8);
+    assert_int_equal(count_rules(w), 9);
     assert_int_equal(control_history_pinned(w->history), 0);
 }
 

@@ -94,7 +94,7 @@ static void test_status(void **state)
 
     assert_true(json_is_true(json_object_get(o, "ok")));
     assert_string_equal(json_string_value(json_object_get(o, "version")), "test");
-    assert_int_equal(json_integer_value(json_object_get(o, "rules")), 7);
+    assert_int_equal(json_integer_value(json_object_get(o, "rules")), 8);
     assert_int_equal(json_integer_value(json_object_get(o, "retired")), 0);
     assert_int_equal(json_array_size(json_object_get(o, "workers")), 0);
     assert_int_equal(json_string_length(json_object_get(o, "rules_hash")), 64);
