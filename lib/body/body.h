@@ -63,7 +63,9 @@ static inline bool body_type_is_form(enum body_type t)
 /* clang-format off */
 #define BODY_PROBLEMS(X)                                                                          \
     X(NONE) X(EMPTY) X(TOO_LARGE) X(TOO_DEEP) X(MALFORMED) X(NOT_UTF8) X(TYPE) X(ENCODING)        \
-    X(TOO_MANY) X(SCRATCH)
+    X(TOO_MANY) X(SCRATCH)                                                                        \
+    /* of a coded body: */                                                                        \
+    X(RATIO) X(DECODED_TOO_LARGE) X(CODED_BAD) X(CODED_SHORT) X(CODED_TRAILING) X(CODED_MEMBERS)
 /* clang-format on */
 enum body_problem {
 #define X(name) BODY_PROBLEM_##name,
@@ -143,6 +145,54 @@ bool body_parts_next(struct body_parts *it, struct body_part *out);
 
 /* Marks every path unreadable for a cause found elsewhere (too large, encoded). */
 void body_unreadable(enum body_problem why, struct body_values *out);
+
+/* ---------------------------------------------------------------- codings */
+
+enum body_coding {
+    BODY_GZIP,    /* RFC 1952 */
+    BODY_DEFLATE, /* RFC 1950 (RFC 9110 8.4.1.2); without zlib's head and checksum: CODED_BAD */
+    BODY_BROTLI,  /* RFC 7932; large windows: CODED_BAD */
+    BODY_ZSTD,    /* RFC 8878, windows of up to 8 MiB (RFC 9659); no dictionary, no other frames */
+};
+
+#define BODY_CODINGS_MAX 2
+
+/* What a body was coded with, in the order in which it was. */
+struct body_codings {
+    unsigned n; /* 0: not coded */
+    enum body_coding coding[BODY_CODINGS_MAX];
+};
+
+/* A Content-Encoding value: "identity", or one or two of gzip, x-gzip, deflate, br, zstd in
+ * whatever case. False for all else (ENCODING): others, more of them, an empty element, `identity`
+ * beside another. */
+bool body_codings_of(struct span content_encoding, struct body_codings *out);
+
+/* Takes codings off. It has 64 MiB of address space of its own, of which pages are used as a stream
+ * needs them, and asks the system for nothing after it was made. One thread. */
+struct body_decoder;
+struct body_decoder *body_decoder_new(void); /* NULL when out of memory */
+void body_decoder_free(struct body_decoder *d);
+
+struct body_decode_limits {
+    size_t size;    /* bytes decoded, */
+    unsigned ratio; /* and that for each byte coded; at least 1 */
+};
+/* The bytes that a body of that coded size may have at most. */
+size_t body_decode_room(size_t coded, struct body_decode_limits limits);
+
+/* Decodes a whole body into `out`; `between`, for the step between two codings, is not used for
+ * one. Both have body_decode_room bytes. *n is the size of what was decoded. No more is ever
+ * decoded than may be, so that a bomb costs what a good body of the greatest size costs. Problems:
+ * RATIO, DECODED_TOO_LARGE  more than `limits` at either step; whichever of the two is the smaller
+ * CODED_SHORT               the stream does not end
+ * CODED_BAD                 it is none, its checksum is wrong, or it needs what is refused above
+ * CODED_TRAILING            bytes after its end
+ * CODED_MEMBERS             another gzip member or zstd frame after its end
+ * SCRATCH                   it needs more memory than the decoder has */
+enum body_problem body_decode(struct body_decoder *d, const struct body_codings *codings,
+                              struct span in, struct body_decode_limits limits, char *out,
+                              char *between, size_t *n);
 
 /* ---------------------------------------------------------------- numbers */
 

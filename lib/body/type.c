@@ -4,11 +4,22 @@
 const char *body_problem_name(enum body_problem p)
 {
     static const char *const names[BODY_PROBLEM_COUNT] = {
-        [BODY_PROBLEM_NONE] = "none",           [BODY_PROBLEM_EMPTY] = "empty",
-        [BODY_PROBLEM_TOO_LARGE] = "too_large", [BODY_PROBLEM_TOO_DEEP] = "too_deep",
-        [BODY_PROBLEM_MALFORMED] = "malformed", [BODY_PROBLEM_NOT_UTF8] = "not_utf8",
-        [BODY_PROBLEM_TYPE] = "type",           [BODY_PROBLEM_ENCODING] = "encoding",
-        [BODY_PROBLEM_TOO_MANY] = "too_many",   [BODY_PROBLEM_SCRATCH] = "scratch",
+        [BODY_PROBLEM_NONE] = "none",
+        [BODY_PROBLEM_EMPTY] = "empty",
+        [BODY_PROBLEM_TOO_LARGE] = "too_large",
+        [BODY_PROBLEM_TOO_DEEP] = "too_deep",
+        [BODY_PROBLEM_MALFORMED] = "malformed",
+        [BODY_PROBLEM_NOT_UTF8] = "not_utf8",
+        [BODY_PROBLEM_TYPE] = "type",
+        [BODY_PROBLEM_ENCODING] = "encoding",
+        [BODY_PROBLEM_TOO_MANY] = "too_many",
+        [BODY_PROBLEM_SCRATCH] = "scratch",
+        [BODY_PROBLEM_RATIO] = "ratio",
+        [BODY_PROBLEM_DECODED_TOO_LARGE] = "decoded_too_large",
+        [BODY_PROBLEM_CODED_BAD] = "coded_bad",
+        [BODY_PROBLEM_CODED_SHORT] = "coded_short",
+        [BODY_PROBLEM_CODED_TRAILING] = "coded_trailing",
+        [BODY_PROBLEM_CODED_MEMBERS] = "coded_members",
     };
 
     return p < BODY_PROBLEM_COUNT ? names[p] : "unknown";
