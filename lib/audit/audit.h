@@ -83,6 +83,7 @@ const char *audit_kind_name(unsigned kind); /* "call.decided"; NULL if unknown *
     X(DETECTED, 40, "detected", LIST)                   \
     X(SECRET, 41, "secret", TEXT)                       \
     X(SECRET_VERSION, 42, "secret_version", NUMBER)     \
+    X(BODY_DECODED, 48, "body_decoded", NUMBER)         \
     X(CLIENT_ADDRESS, 50, "client_address", TEXT)       \
     X(CLIENT_PORT, 51, "client_port", NUMBER)           \
     X(VENDOR_ADDRESS, 52, "vendor_address", TEXT)       \

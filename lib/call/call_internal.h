@@ -209,6 +209,8 @@ struct exchange {
     const struct identity *identity;
     enum body_type body_type;
     enum body_problem body_problem;
+    struct body_codings codings; /* known ones; none if another stands beside them */
+    bool coded;                  /* `body` is not its text */
     bool stream_up;    /* the body is larger than what is inspected: it passes as it comes */
     bool upload_done;  /* every byte of the request has been taken from the caller */
     bool promised;     /* call.decided says allow or hold: call.settled must follow */
@@ -230,6 +232,8 @@ struct exchange {
 
     char *body; /* request body as far as kept */
     size_t body_len, body_cap, body_sent;
+    char *decoded; /* the text of a coded body, until the call goes on; NULL: none */
+    size_t decoded_len;
     size_t head_len;    /* of the caller's buffer: the head that spans point into */
     uint64_t body_size; /* taken from the framing so far */
     uint8_t body_hash[32];
@@ -291,6 +295,7 @@ struct call_worker {
     struct wheel *wheel;
     struct match_worker *match;
     struct rules_scratch *rules;
+    struct body_decoder *decoder;
     struct identity_worker *identity;
     struct call_generation *gen; /* the one for new calls */
     _Atomic uint64_t seen;       /* its number, for control */
@@ -405,10 +410,15 @@ void exchange_timer(struct exchange *x, uint64_t after_us);
 void request_body_classify(struct exchange *x);
 /* Reads the body as far as it has come. STEP_DEAD: the session failed. */
 enum step exchange_body(struct exchange *x);
-/* Before the decision: sees to it that what has come can be read. */
-void request_body_open(struct exchange *x);
-/* What the decision, the record and a reviewer see; empty if it cannot be read. */
+/* Before the decision: takes codings off. False: no memory. */
+bool request_body_open(struct exchange *x);
+/* The text of the body, for a record or a reviewer: without its codings; empty if they could not be
+ * taken off. What is forwarded is x->body. */
+struct span request_body_text(const struct exchange *x);
+/* The same for a decision: also empty if it cannot be read (x->body_problem). */
 struct span request_body_seen(const struct exchange *x);
+/* Nobody needs the decoded text any more. */
+void request_body_close(struct exchange *x);
 /* Fills the caller's buffer behind the head with what has come. TLS_OK: there are bytes. */
 enum tls_result exchange_refill(struct exchange *x);
 /* An interim 100 to a caller that waits for one before it sends the body. */

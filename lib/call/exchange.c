@@ -266,6 +266,7 @@ static void park(struct exchange *x)
 static void go(struct exchange *x)
 {
     x->state = X_VENDOR;
+    request_body_close(x);
     counter_inc(&x->w->counters.allowed);
     vendor_acquire(x, false);
 }
@@ -295,7 +296,10 @@ void exchange_decide(struct exchange *x)
     const struct rules_rule *rule;
 
     wheel_stop(x->w->wheel, &x->timer);
-    request_body_open(x);
+    if (!request_body_open(x)) {
+        exchange_refuse(x, CALL_busy, NULL, SPAN_NONE);
+        return;
+    }
     judge(x);
     rule = x->verdict.rule;
     if (x->w->draining)
@@ -421,6 +425,7 @@ static void free_parts(struct exchange *x)
         match_stream_close(x->stream);
     if (x->identity)
         identity_put(w->identity, x->identity);
+    request_body_close(x);
     if (x->body)
         buddy_free(w->memory, x->body);
     if (x->capture)

@@ -63,7 +63,8 @@ static bool put_digest(struct exchange *x, struct hold_request *r)
         .path = x->head->path,
         .query = x->head->query,
         .body_type = x->body_problem ? BODY_OTHER : x->body_type,
-        .body = span_of(x->body, x->body_len),
+        .body = x->decoded ? request_body_text(x) : span_of(x->body, x->body_len),
+        .coded = x->decoded ? span_of(x->body, x->body_len) : SPAN_NONE,
         .head = x->head,
         .rules_connection = x->connection,
         .secret = x->connection->credential.secret,
@@ -92,16 +93,16 @@ static void put_what_is_shown(struct exchange *x, struct hold_request *r)
     const struct match_policy *p = &x->function->mask_audit;
     const struct http_field *type = http_field(x->head, HTTP_F_CONTENT_TYPE);
     struct match_found ignored = {0};
-    struct span body;
+    struct span text = request_body_text(x), body;
 
     put_text(r->target, sizeof(r->target),
              record_masked(x->w, x->gen, p, MATCH_FORM, x->head->target, sizeof(r->target) - 1,
                            &ignored));
-    body = record_masked(x->w, x->gen, p, record_syntax(x->body_type),
-                         span_of(x->body, x->body_len), HOLD_BODY_MAX, &ignored);
+    body =
+        record_masked(x->w, x->gen, p, record_syntax(x->body_type), text, HOLD_BODY_MAX, &ignored);
     memcpy(r->body, body.p, body.n);
     r->body_shown = (uint32_t)body.n;
-    r->body_size = (uint32_t)x->body_size;
+    r->body_size = (uint32_t)(x->decoded ? text.n : x->body_size);
     put_text(r->content_type, sizeof(r->content_type), type ? type->value : SPAN_NONE);
 }
 
@@ -137,6 +138,10 @@ void held_open(struct exchange *x)
         .type = HOLD_MSG_OPEN, .worker = w->c.worker, .call = x->number, .request = r};
     bool alive = atomic_load_explicit(w->c.control_alive, memory_order_relaxed);
 
+    if (x->coded && !x->decoded) {
+        exchange_refuse(x, CALL_approval_refused, "body_cannot_be_shown", SPAN_NONE);
+        return;
+    }
     /* A body that passes as it comes cannot be shown whole, so it cannot be approved; no more can
      * what an upgraded connection would carry. */
     if (x->stream_up || x->upgrade.n) {

@@ -144,6 +144,7 @@ static void put_request(struct audit_event *e, struct exchange *x, const struct 
 static void put_body(struct audit_event *e, struct exchange *x, const struct match_policy *p)
 {
     uint64_t cap = x->connection ? x->connection->capture : 0;
+    struct span text = request_body_text(x); /* coded bytes could not be masked */
 
     if (x->body_size)
         audit_number(e, AUDIT_F_BODY_SIZE, x->body_size);
@@ -155,10 +156,12 @@ static void put_body(struct audit_event *e, struct exchange *x, const struct mat
         x->body_hashed = EVP_DigestFinal_ex(x->sha_request, x->body_hash, NULL) == 1;
     if (x->body_hashed)
         audit_bytes(e, AUDIT_F_BODY_SHA256, x->body_hash, sizeof(x->body_hash));
+    if (x->decoded)
+        audit_number(e, AUDIT_F_BODY_DECODED, text.n);
     if (cap)
         put_some(e, AUDIT_F_BODY,
-                 record_masked(x->w, x->gen, p, record_syntax(x->body_type),
-                               span_of(x->body, x->body_len), cap, &x->found_request));
+                 record_masked(x->w, x->gen, p, record_syntax(x->body_type), text, cap,
+                               &x->found_request));
 }
 
 static void put_verdict(struct audit_event *e, const struct exchange *x)

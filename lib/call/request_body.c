@@ -2,17 +2,31 @@
  * on. What is forwarded are always the bytes as they came. */
 #include "call/call_internal.h"
 
-/* Before its first byte: what the head says of it. */
+/* ---------------------------------------------------------------- what it is */
+
+/* Two fields are a list that some servers join and others do not. */
+static void classify_coding(struct exchange *x)
+{
+    const struct http_field *coding = http_field(x->head, HTTP_F_CONTENT_ENCODING);
+
+    if (!coding)
+        return;
+    if (http_field_count(x->head, HTTP_F_CONTENT_ENCODING) > 1 ||
+        !body_codings_of(coding->value, &x->codings)) {
+        x->codings.n = 0;
+        x->body_problem = BODY_PROBLEM_ENCODING;
+    }
+    x->coded = x->codings.n > 0 || x->body_problem == BODY_PROBLEM_ENCODING;
+}
+
 void request_body_classify(struct exchange *x)
 {
     const struct http_field *type = http_field(x->head, HTTP_F_CONTENT_TYPE);
-    const struct http_field *coding = http_field(x->head, HTTP_F_CONTENT_ENCODING);
 
     x->body_type = body_type_of(type ? type->value : SPAN_NONE);
     if (http_field_count(x->head, HTTP_F_CONTENT_TYPE) > 1)
         x->body_problem = BODY_PROBLEM_TYPE;
-    if (coding && !span_ieq(coding->value, SPAN_LIT("identity")))
-        x->body_problem = BODY_PROBLEM_ENCODING;
+    classify_coding(x);
     if (x->head->framing == HTTP_BODY_LENGTH &&
         x->head->content_length > x->connection->inspect_request) {
         x->body_problem = BODY_PROBLEM_TOO_LARGE;
@@ -21,24 +35,93 @@ void request_body_classify(struct exchange *x)
     }
 }
 
+/* ------------------------------------------------------------- what is judged */
+
+/* Keeps no more memory than what was decoded needs. */
+static void shrink_decoded(struct exchange *x, size_t room)
+{
+    struct buddy *memory = x->w->memory;
+    char *p = x->decoded_len <= room / 2 ? buddy_alloc(memory, x->decoded_len) : NULL;
+
+    if (!p)
+        return;
+    memcpy(p, x->decoded, x->decoded_len);
+    buddy_free(memory, x->decoded);
+    x->decoded = p;
+}
+
+/* False: no memory. A bomb costs no more than a good body of the greatest size does. */
+static bool decode(struct exchange *x)
+{
+    STAGE_SCOPE(&x->w->stages, STAGE_RULES);
+    struct buddy *memory = x->w->memory;
+    struct body_decode_limits limits = {.size = x->connection->inspect_request,
+                                        .ratio = x->connection->inspect_ratio};
+    size_t room = body_decode_room(x->body_len, limits);
+    char *out = buddy_alloc(memory, room), *between = NULL;
+    enum body_problem problem = BODY_PROBLEM_NONE;
+    bool there = out != NULL;
+
+    if (x->codings.n > 1) {
+        between = buddy_alloc(memory, room);
+        there = there && between;
+    }
+    if (there)
+        problem = body_decode(x->w->decoder, &x->codings, span_of(x->body, x->body_len), limits,
+                              out, between, &x->decoded_len);
+    buddy_free(memory, between);
+    if (there && !problem) {
+        x->decoded = out;
+        shrink_decoded(x, room);
+    } else {
+        buddy_free(memory, out);
+    }
+    if (!x->body_problem)
+        x->body_problem = problem;
+    return there;
+}
+
 /* A multipart body is read by the delimiter that it begins with. */
 static bool boundary_agrees(const struct exchange *x)
 {
     const struct http_field *type = http_field(x->head, HTTP_F_CONTENT_TYPE);
 
-    return type && body_boundary_is(type->value, span_of(x->body, x->body_len));
+    return type && body_boundary_is(type->value, request_body_text(x));
 }
 
-void request_body_open(struct exchange *x)
+bool request_body_open(struct exchange *x)
 {
-    if (!x->body_problem && x->body_type == BODY_MULTIPART && x->body_len && !boundary_agrees(x))
+    bool whole = x->upload_done && x->body_problem != BODY_PROBLEM_TOO_LARGE;
+
+    if (x->codings.n && x->body_len == 0 && !x->body_problem)
+        x->body_problem = BODY_PROBLEM_CODED_SHORT;
+    if (x->codings.n && x->body_len && whole && !decode(x))
+        return false;
+    if (!x->body_problem && x->body_type == BODY_MULTIPART && request_body_text(x).n &&
+        !boundary_agrees(x))
         x->body_problem = BODY_PROBLEM_MALFORMED;
+    return true;
+}
+
+struct span request_body_text(const struct exchange *x)
+{
+    return x->coded ? span_of(x->decoded, x->decoded ? x->decoded_len : 0)
+                    : span_of(x->body, x->body_len);
 }
 
 struct span request_body_seen(const struct exchange *x)
 {
-    return x->body_problem ? SPAN_NONE : span_of(x->body, x->body_len);
+    return x->body_problem ? SPAN_NONE : request_body_text(x);
 }
+
+void request_body_close(struct exchange *x)
+{
+    if (x->decoded)
+        buddy_free(x->w->memory, x->decoded);
+    x->decoded = NULL;
+}
+
+/* -------------------------------------------------------------------- reading */
 
 void exchange_say_continue(struct exchange *x)
 {
@@ -56,8 +139,6 @@ void exchange_say_continue(struct exchange *x)
     x->head->expect_continue = false;
     outq_flush(q, x->caller->leg.tls);
 }
-
-/* -------------------------------------------------------------------- reading */
 
 static bool body_grow(struct exchange *x, size_t want)
 {

@@ -104,9 +104,11 @@ static bool make_engines(struct call_worker *w, uint64_t now_us)
     w->rules = rules_scratch_new();
     if (w->rules)
         rules_scratch_windows(w->rules, w->c.windows);
+    w->decoder = body_decoder_new();
     w->identity = identity_worker_new(8192);
     w->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
-    return w->tls && w->memory && w->wheel && w->match && w->rules && w->identity && w->sha256;
+    return w->tls && w->memory && w->wheel && w->match && w->rules && w->decoder && w->identity &&
+           w->sha256;
 }
 
 struct call_worker *call_worker_new(const struct call_config *c, uint64_t now_us)
@@ -175,6 +177,7 @@ void call_worker_delete(struct call_worker *w)
     if (w->match)
         match_worker_free(w->match);
     rules_scratch_free(w->rules);
+    body_decoder_free(w->decoder);
     if (w->tls)
         tls_delete(w->tls);
     EVP_MD_free(w->sha256);

@@ -23,8 +23,20 @@ static bool feed_parts(EVP_MD_CTX *md, struct span body)
     return ok && EVP_DigestUpdate(md, "E", 1) == 1;
 }
 
+static bool feed_coded(EVP_MD_CTX *md, const struct hold_subject *s)
+{
+    const struct http_field *f = s->head ? http_field(s->head, HTTP_F_CONTENT_ENCODING) : NULL;
+
+    if (s->coded.n == 0)
+        return true;
+    return EVP_DigestUpdate(md, "C", 1) == 1 && hold_feed_span(md, f ? f->value : SPAN_NONE) &&
+           hold_feed_span(md, s->coded);
+}
+
 static bool feed_body(EVP_MD_CTX *md, const struct hold_subject *s)
 {
+    if (!feed_coded(md, s))
+        return false;
     if (s->body_type == BODY_JSON && sound(BODY_JSON, s->body))
         return EVP_DigestUpdate(md, "J", 1) == 1 && hold_feed_json(md, s->body);
     if (s->body_type == BODY_FORM)

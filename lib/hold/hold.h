@@ -35,6 +35,8 @@ struct hold_subject {
     struct span caller, connection, function, method, path, query;
     enum body_type body_type;
     struct span body;
+    struct span
+        coded; /* the bytes that `body` was decoded from; empty if they are those of `body` */
     const struct http_head *head; /* for the connection's account headers */
     const struct rules_connection *rules_connection;
     struct span secret;
@@ -44,8 +46,9 @@ struct hold_subject {
 
 /* SHA-256 over the subject: length-prefixed parts; query pairs sorted; JSON bodies in RFC 8785
  * canonical form, forms as ordered decoded pairs, multipart as its parts in their order without the
- * boundary, anything else raw. A body that cannot be read is taken raw. False if out of memory
- * (hold nothing then: block). Any thread; not on the fast path: held calls only. */
+ * boundary, anything else raw. Of a coded body also the codings and the bytes as they came: another
+ * decoder might make something else of them. A body that cannot be read is taken raw. False if out
+ * of memory (hold nothing then: block). Any thread; not on the fast path: held calls only. */
 bool hold_digest(const struct hold_subject *s, uint8_t out[HOLD_DIGEST]);
 
 /* ----------------------------------------------------------------- messages */

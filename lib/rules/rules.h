@@ -162,7 +162,9 @@ struct rules_connection {
     const struct span *idempotency; /* fields of which one makes a call safe to repeat; no part of a
                                        held call's digest */
     unsigned nidempotency;
-    uint64_t inspect_request;   /* bytes of a request body read whole before the decision */
+    uint64_t inspect_request;   /* bytes of a request body read whole before the decision, coded and
+                                   decoded */
+    unsigned inspect_ratio;     /* bytes decoded for each byte coded, at most */
     uint64_t capture;           /* bytes of a body kept in a record, 0 to 16 KiB */
     uint16_t port;              /* of the vendor, default 443 */
     const struct span *upgrade; /* protocols that a caller may change to (RFC 9110 7.8); what passes

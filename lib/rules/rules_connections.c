@@ -193,15 +193,16 @@ static void read_credential(struct rules_loader *l, const struct yaml_node *n,
 static void read_sizes(struct rules_loader *l, const struct yaml_node *n,
                        struct rules_connection *c)
 {
-    static const char *const keys[] = {"request", NULL};
+    static const char *const keys[] = {"request", "ratio", NULL};
     const struct yaml_node *inspect = yaml_get(n, "inspect");
-    uint64_t port = 443;
+    uint64_t port = 443, ratio = 100;
 
     c->inspect_request = 1u << 20;
     c->capture = 16u << 10;
     if (inspect && rules_want_mapping(l, inspect, "`inspect`")) {
         yaml_only(inspect, keys, l->d);
-        if (yaml_read_size(inspect, "request", true, &c->inspect_request, l->d) &&
+        yaml_read_u64(inspect, "ratio", false, 1, 10000, &ratio, l->d);
+        if (yaml_read_size(inspect, "request", false, &c->inspect_request, l->d) &&
             c->inspect_request > (16u << 20))
             diag_error(l->d, yaml_place(yaml_get(inspect, "request")),
                        "at most 16MiB of a request are read before the decision");
@@ -211,6 +212,7 @@ static void read_sizes(struct rules_loader *l, const struct yaml_node *n,
                    "at most 16KiB of a body are kept in a record");
     yaml_read_u64(n, "port", false, 1, 65535, &port, l->d);
     c->port = (uint16_t)port;
+    c->inspect_ratio = (unsigned)ratio;
 }
 
 /* HTTP/2 and TLS inside an upgraded connection would be calls that no rule sees. */

@@ -225,6 +225,27 @@ static void test_multipart(void **state)
     differ(BODY_MULTIPART, PART("x", "a", "1") "--x", PART("y", "a", "1") "--y");
 }
 
+/* Of a coded body both its text and the bytes that it was decoded from are approved. */
+static void test_coded(void **state)
+{
+    static const struct {
+        const char *body, *coded;
+    } all[] = {{"{\"a\":1}", ""}, {"{\"a\":1}", "x"}, {"{\"a\":1}", "y"}, {"{\"a\":2}", "x"}};
+    enum { N = sizeof(all) / sizeof(*all) };
+    struct call *c = call_new();
+    uint8_t digest[N][HOLD_DIGEST];
+
+    (void)state;
+    for (unsigned i = 0; i < N; i++) {
+        c->s.body = span_cstr(all[i].body);
+        c->s.coded = span_cstr(all[i].coded);
+        digest_of(c, digest[i]);
+        for (unsigned k = 0; k < i; k++)
+            assert_memory_not_equal(digest[i], digest[k], HOLD_DIGEST);
+    }
+    free(c);
+}
+
 static void test_queries(void **state)
 {
     (void)state;
@@ -331,6 +352,7 @@ int main(void)
         cmocka_unit_test(test_body_types),
         cmocka_unit_test(test_forms),
         cmocka_unit_test(test_multipart),
+        cmocka_unit_test(test_coded),
         cmocka_unit_test(test_queries),
         cmocka_unit_test(test_every_part_counts),
         cmocka_unit_test(test_what_does_not_count),

@@ -149,6 +149,8 @@ static const struct row rows[] = {
     {CONNECTION("    account_headers: ['a b']\n"), 4, 23, "no header field name"},
     {CONNECTION("    inspect: {request: 64MiB}\n"), 4, 24, "at most 16MiB"},
     {CONNECTION("    inspect: {request: 1, answer: 1MiB}\n"), 4, 27, "answer"},
+    {CONNECTION("    inspect: {ratio: 0}\n"), 4, 22, "ratio"},
+    {CONNECTION("    inspect: {ratio: 10001}\n"), 4, 22, "ratio"},
     {CONNECTION("    capture: 17KiB\n"), 4, 14, "at most 16KiB"},
     {CONNECTION("    port: 0\n"), 4, 11, "port"},
     {CONNECTION("    upgrade: [web socket]\n"), 4, 15, "no protocol name"},
@@ -596,7 +598,7 @@ static void a_connection_as_written(void **state)
                                    "    credential: {secret: stripe-live, as: basic, user: key}\n"
                                    "    account_headers: [Stripe-Account]\n"
                                    "    idempotency: [X-Key, X-Other]\n"
-                                   "    inspect: {request: 2MiB}\n"
+                                   "    inspect: {request: 2MiB, ratio: 20}\n"
                                    "    capture: 4KiB\n"
                                    "    port: 8443\n"
                                    "    upgrade: [websocket, other]\n"
@@ -629,6 +631,7 @@ static void a_connection_as_written(void **state)
     assert_int_equal(p->nidempotency, 1);
     assert_true(span_eq(p->idempotency[0], SPAN_LIT("Idempotency-Key")));
     assert_int_equal(c->inspect_request, 2 << 20);
+    assert_int_equal(c->inspect_ratio, 20);
     assert_int_equal(c->capture, 4096);
     assert_int_equal(c->port, 8443);
     assert_true(c->unlisted->unlisted);
@@ -638,6 +641,7 @@ static void a_connection_as_written(void **state)
     assert_int_equal(p->nupgrade, 0);
     assert_int_equal(p->port, 443);
     assert_int_equal(p->inspect_request, 1 << 20);
+    assert_int_equal(p->inspect_ratio, 100);
     assert_ptr_equal(p->errors, rules_errors_usual(s));
     assert_int_equal(p->nidentify, 1);
     assert_int_equal(p->identify[0], RULES_ID_OIDC);
