@@ -145,11 +145,12 @@ static void put_body(struct audit_event *e, struct exchange *x, const struct mat
 {
     uint64_t cap = x->connection ? x->connection->capture : 0;
     struct span text = request_body_text(x); /* coded bytes could not be masked */
+    enum body_problem problem = x->body_problem ? x->body_problem : x->verdict.body_problem;
 
     if (x->body_size)
         audit_number(e, AUDIT_F_BODY_SIZE, x->body_size);
-    if (x->body_problem)
-        audit_text(e, AUDIT_F_BODY_PROBLEM, span_cstr(body_problem_name(x->body_problem)));
+    if (problem)
+        audit_text(e, AUDIT_F_BODY_PROBLEM, span_cstr(body_problem_name(problem)));
     if (x->body_len == 0)
         return;
     if (!x->body_hashed && x->upload_done && !x->stream_up)

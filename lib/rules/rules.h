@@ -336,7 +336,8 @@ struct rules_verdict {
         const struct rules_rule *rule;
         bool unknown, reported; /* reported: mode `report`, took no part */
     } matched[RULES_MATCHED_MAX];
-    unsigned more; /* matching rules beyond RULES_MATCHED_MAX */
+    unsigned more;                  /* matching rules beyond RULES_MATCHED_MAX */
+    enum body_problem body_problem; /* why the body could not be read, if a rule looked at it */
     /* Where the call counts from now on, if it is not blocked. If it is never sent, whoever decides
      * that gives it back: window_give_back. */
     struct window_count counted[RULES_WINDOWS_MAX];

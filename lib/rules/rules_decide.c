@@ -267,6 +267,7 @@ void rules_decide(const struct rules_set *s, struct rules_scratch *x, const stru
     x->run.call = call;
     x->run.loop_steps = x->run.loop_bytes = 0;
     read_documents(x, m.plan, call);
+    v->body_problem = m.plan->npaths[DOC_BODY] ? x->doc[DOC_BODY].problem : BODY_PROBLEM_NONE;
     if (m.plan->nwindows == 0)
         judge(&m, v, call->hits != NULL);
     else
