@@ -250,7 +250,6 @@ struct exchange *exchange_new(struct call_worker *w)
     x->verdict.rule = NULL;
     x->verdict.nmatched = x->verdict.more = x->verdict.ncounted = 0;
     x->verdict.body_problem = BODY_PROBLEM_NONE;
-    x->verdict.nmatched = x->verdict.more = 0;
     x->hold_id[0] = x->reviewer[0] = x->answer_type[0] = 0;
     x->w = w;
     asked->params.n = 0;
