@@ -14,6 +14,7 @@ enum ctl_exit {
     CTL_FILES = 2,
     CTL_FORBIDDEN = 3,
     CTL_NO_SUCH = 4,
+    CTL_PARTLY = 5,
     CTL_AUDIT_FAULT = 10, /* plus enum audit_fault - 1 */
     CTL_USAGE = 64,
 };
@@ -22,9 +23,9 @@ enum ctl_exit {
 struct ctl {
     const char *words[8];
     unsigned nwords;
-    bool json, all, follow, never;
+    bool json, all, follow, never, force;
     const char *socket, *directory, *vault, *key_file, *connection, *reason;
-    const char *output;
+    const char *output, *host;
     const char *interval, *count;
     /* audit filters, as written */
     const char *kind, *caller, *function, *decision, *cause, *call, *text, *since, *until, *head;
@@ -36,6 +37,7 @@ int ctl_status(const struct ctl *c);
 int ctl_top(const struct ctl *c);
 int ctl_holds(const struct ctl *c);
 int ctl_rules(const struct ctl *c);
+int ctl_rules_import(const struct ctl *c);
 int ctl_audit(const struct ctl *c);
 int ctl_rules_reload(const struct ctl *c);
 int ctl_rules_rollback(const struct ctl *c, const char *set); /* NULL: the one before */

@@ -22,6 +22,8 @@ static const char usage[] =
     "  rules rollback [N]            go back to set N of the history (the one before); holds\n"
     "                                until the next reload, also after a restart\n"
     "  rules hits [--never]          what each rule has matched and decided (or has never)\n"
+    "  rules import openapi SPEC --connection C [--host H] [--output FILE [--force]]\n"
+    "                                functions of a vendor's OpenAPI 3 document, YAML or JSON\n"
     "  audit query [FILTERS]         records, a line each, newest last\n"
     "  audit tail [FILTERS]          the last records; --follow waits for more\n"
     "  audit export [FILTERS]        records as JSON lines, to standard output or --output\n"
@@ -51,7 +53,8 @@ static const char usage[] =
     "\n"
     "Exit codes: 0 done; 1 failed, or the appliance does not answer; 2 files have errors,\n"
     "each printed with file:line:column; 3 not allowed or decided already; 4 no such\n"
-    "thing; 10 altered, 11 missing, 12 reordered, 13 broken chain, 14 truncated, 15\n"
+    "thing; 5 imported, but some operations have no function of their own; 10 altered,\n"
+    "11 missing, 12 reordered, 13 broken chain, 14 truncated, 15\n"
     "unreadable (audit verify); 64 wrong arguments.\n";
 
 int ctl_usage(const char *fmt, ...)
@@ -151,6 +154,7 @@ static const struct {
     T("connection", connection),
     T("reason", reason),
     T("output", output),
+    T("host", host),
     T("interval", interval),
     T("count", count),
     T("kind", kind),
@@ -172,12 +176,13 @@ static const struct {
 };
 enum {
     NTEXTS = sizeof(texts) / sizeof(*texts),
-    FLAGS = 6,
+    FLAGS = 7,
     JSON = 256,
     ALL,
     FOLLOW,
     VERSION,
     NEVER,
+    FORCE,
     FIRST_TEXT
 };
 
@@ -187,6 +192,7 @@ static int parse(int argc, char **argv, struct ctl *c)
         {"json", no_argument, NULL, JSON},     {"all", no_argument, NULL, ALL},
         {"follow", no_argument, NULL, FOLLOW}, {"version", no_argument, NULL, VERSION},
         {"help", no_argument, NULL, 'h'},      {"never", no_argument, NULL, NEVER},
+        {"force", no_argument, NULL, FORCE},
     };
     int o;
 
@@ -202,6 +208,8 @@ static int parse(int argc, char **argv, struct ctl *c)
             c->follow = true;
         else if (o == NEVER)
             c->never = true;
+        else if (o == FORCE)
+            c->force = true;
         else if (o >= FIRST_TEXT)
             memcpy((char *)c + texts[o - FIRST_TEXT].at, &optarg, sizeof(optarg));
         else if (o == 'h' || o == VERSION) {

@@ -61,5 +61,7 @@ int ctl_rules(const struct ctl *c)
         return ctl_rules_history(c);
     if (strcmp(what, "hits") == 0 && c->nwords == 2)
         return ctl_rules_hits(c);
-    return ctl_usage("rules check DIR, reload, rollback [N], history or hits");
+    if (strcmp(what, "import") == 0)
+        return ctl_rules_import(c);
+    return ctl_usage("rules check DIR, reload, rollback [N], history, hits or import");
 }
