@@ -357,7 +357,7 @@ static void write_templates(const struct model *m, char *at)
 {
     at += sprintf(at, "connections:\n  x:\n    hosts: [x.example]\n    functions:\n");
     for (unsigned i = 0; i < m->n; i++)
-        at += sprintf(at, "      'f%u': 'GET %s'\n", i, m->path[i]);
+        at += sprintf(at, "      'f%02u': 'GET %s'\n", i, m->path[i]);
 }
 
 /* Takes out what no path is left for, the last one first: each template has a line of its own. */
