@@ -31,6 +31,9 @@ RULES = "rules:\n" + "".join([
     rule(8042, "allow", "later-allow", OTHER, "expires: 2100-01-01"),
     *[rule(8139 - i, "block", "many", more=REPORT if i >= 35 else "") for i in range(40)],
     *[rule(8200 + i, "block", "many-report", more=REPORT) for i in range(40)],
+    "  - {id: 8300, name: Left, on: payments.*, when: caller.claims.sub in lists.left, then: block,\n"
+    "     message: 'Whose this job is has left; hand it over.'}\n",
+    "lists:\n  left: ['repo:acme/gone', 'repo:acme/gone-too']\n",
 ])
 
 
@@ -101,6 +104,15 @@ def test_more_matches_than_are_listed_are_counted(box):
 
 def test_the_job_of_a_contractor_who_has_left(box):
     scenarios.contractor(box)
+
+
+def test_the_job_of_somebody_on_a_list_of_those_who_left(box):
+    before, packets = len(box.vendor_log()), box.vendor_packets()
+    done = scenarios.nightly(box, box.token("repo:acme/gone-too"))
+    assert done.returncode == 1 and "Whose this job is has left; hand it over." in done.stdout, done.stdout
+    assert box.vendor_packets() == packets and len(box.vendor_log()) == before
+    done = scenarios.nightly(box, box.token("repo:acme/here"))
+    assert done.returncode == 0 and len(box.vendor_log()) == before + 2, done.stdout
 
 
 def test_each_event_says_under_which_rules(box):

@@ -3,6 +3,7 @@ what has been answered for good. They are fetched once into the build directory,
 import calendar
 import json
 import os
+import shutil
 import subprocess
 import time
 
@@ -32,8 +33,8 @@ def node_version():
 
 @pytest.fixture(scope="module")
 def sdks(request):
-    if node_version() < NODE:
-        pytest.skip(f"the SDKs need Node {NODE}")
+    if node_version() < NODE or not shutil.which("npm"):
+        pytest.skip(f"the SDKs need Node {NODE}, and npm to fetch them")
     where = os.path.join(os.path.abspath(request.config.getoption("--build")), "sdks")
     done = os.path.join(where, "complete")
     wanted = "\n".join(PACKAGES)
