@@ -63,7 +63,7 @@ void body_read(const struct body_paths *p, enum body_type type, struct span body
 
     memset(state, 0, p->nodes * sizeof(state[0]));
     r.scratch = (char *)(uintptr_t)scratch.p; /* a span is read-only by habit, scratch is not */
-    r.scratch_end = r.scratch + scratch.n;
+    r.scratch_end = scratch.n ? r.scratch + scratch.n : r.scratch;
     out->problem = BODY_PROBLEM_NONE;
     out->problem_at = 0;
     set_all(out, BODY_MISSING);
