@@ -887,6 +887,8 @@ struct rules_shadows *rules_shadows_new(struct rules_loader *l, struct rules_pen
                                         size_t n);
 void rules_shadow_meet(struct rules_shadows *s, struct rules_pending_rule *r, unsigned function);
 void rules_shadow_settle(struct rules_shadows *s, const struct rules_pending_rule *r);
+/* It matches every call that it is on, but for its expiry. */
+bool rules_always(const struct rules_pending_rule *r);
 
 void rules_build_plans(struct rules_loader *l, struct rules_pending_rule **rules, size_t n);
 

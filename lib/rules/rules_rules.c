@@ -83,6 +83,26 @@ static void read_when(struct rules_loader *l, const struct yaml_node *n,
         r->when_node = yaml_get(n, "when");
 }
 
+/* What a condition says of every call. Unknown makes a rule match that blocks or holds. */
+static void judge_constant(struct rules_loader *l, struct rules_pending_rule *r)
+{
+    struct place where;
+
+    if (!r->when || !r->when->constant || r->pub.mode == RULES_OFF)
+        return;
+    where = yaml_place(r->when_node);
+    if (rules_always(r))
+        diag_warning(l->d, where,
+                     "this condition is %s of every call, so that the rule always matches; `when` "
+                     "can go",
+                     r->when->says == TRUTH_YES ? "true" : "unknown");
+    else
+        diag_error(l->d, where,
+                   "this condition is never true, so that the rule decides nothing; correct it, or "
+                   "remove the rule");
+    r->bad = r->bad || !rules_always(r);
+}
+
 /* When all files are read: a condition may name lists and detectors of any of them. */
 static void compile_when(struct rules_loader *l, struct rules_pending_rule *r)
 {
@@ -93,6 +113,7 @@ static void compile_when(struct rules_loader *l, struct rules_pending_rule *r)
     src.text = yaml_text(r->when_node);
     r->when = rules_compile_in(&src, l, SCOPE_CALL, TYPE_BOOL, &l->set->mem);
     r->bad = r->bad || !r->when;
+    judge_constant(l, r);
 }
 
 static void keep_patterns(struct rules_loader *l)

@@ -27,6 +27,13 @@ static bool lasts(const struct rules_pending_rule *r)
     return r->pub.mode == RULES_ENFORCE && r->pub.expires_ns == 0;
 }
 
+bool rules_always(const struct rules_pending_rule *r)
+{
+    return !r->when ||
+           (r->when->constant && (r->when->says == TRUTH_YES ||
+                                  (r->when->says == TRUTH_UNKNOWN && r->pub.then != RULES_ALLOW)));
+}
+
 static struct span text_of(const struct rules_pending_rule *r)
 {
     return span_trim(yaml_text(r->when_node));
@@ -123,7 +130,7 @@ void rules_shadow_meet(struct rules_shadows *s, struct rules_pending_rule *r, un
 
     if (r->pub.mode != RULES_ENFORCE || r->bad)
         return;
-    if (r->when)
+    if (!rules_always(r))
         same = first_with(s, r, function);
     else if (!always && lasts(r))
         s->always[function] = r;
@@ -151,5 +158,5 @@ void rules_shadow_settle(struct rules_shadows *s, const struct rules_pending_rul
                by->pub.then != r->pub.then
                    ? "is stricter and on the same calls"
                    : "does the same, has the lower id and is on the same calls",
-               by->when ? "under the same `when`" : "whatever they say");
+               rules_always(by) ? "whatever they say" : "under the same `when`");
 }

@@ -421,6 +421,8 @@ static const struct {
      NULL},
     {ALL ", then: block, when: body.a > 1, expires: 2030-01-01",
      ALL ", then: allow, when: body.a > 1", NULL},
+    {ALL ", then: block, when: '1 < 2 || body.a > 1'", ALL ", then: allow",
+     "is stricter and on the same calls, whatever they say"},
     /* nothing is concluded from what is wrong */
     {ALL ", then: blok", ALL ", then: allow", "expected one of allow"},
     {ALL ", then: block, when: bdy.a", ALL ", then: block", "bdy"},
@@ -741,6 +743,47 @@ static void masks_are_resolved_by_function(void **state)
     rules_free(s);
 }
 
+/* What a condition says of every call: an error if that is no, a warning if the rule needs none. */
+static void constant_conditions_are_told(void **state)
+{
+    static const struct {
+        const char *when, *then, *says;
+        bool error;
+    } cases[] = {
+        {"1 > 2", "allow", "never true", true},
+        {"false && body.a > 1", "block", "never true", true},
+        {"'1 / 0 == 1'", "allow", "never true", true},
+        {"1 < 2", "hold", "is true of every call", false},
+        {"'1 / 0 == 1'", "block", "is unknown of every call", false},
+        {"1 > 2", "block, mode: off", NULL, false},
+        {"1 > 2", "block, mode: report", "never true", true},
+        {"body.a > 1", "block", NULL, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct test_dir t;
+        struct diags d;
+        char text[2000];
+
+        snprintf(text, sizeof(text),
+                 BASE "rules:\n  - {id: 1, name: n, on: stripe.*, when: %s, then: %s}\n",
+                 cases[i].when, cases[i].then);
+        test_dir_make(&t);
+        test_dir_put(&t, "a.yaml", text);
+        diags_init(&d);
+        rules_free(rules_load(t.path, TEST_NOW, &d));
+        if (d.count != (cases[i].says != NULL) || d.errors != cases[i].error ||
+            (d.count && (d.items[0].where.line != 10 || d.items[0].where.column != 42 ||
+                         !strstr(d.items[0].message, cases[i].says)))) {
+            diags_print(&d, stdout, false);
+            fail_msg("%s: expected %s", cases[i].when, cases[i].says ? cases[i].says : "nothing");
+        }
+        diags_free(&d);
+        test_dir_remove(&t);
+    }
+}
+
 static void expiry_warns_ahead(void **state)
 {
     static const struct {
@@ -802,6 +845,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_connection_as_written),
         cmocka_unit_test(tls_as_written),
         cmocka_unit_test(masks_are_resolved_by_function),
+        cmocka_unit_test(constant_conditions_are_told),
         cmocka_unit_test(expiry_warns_ahead),
     };
 
