@@ -34,8 +34,9 @@ struct call_generation {
     struct identity_set *identity;
     struct vault *vault;
     struct match_db *match;
-    struct tls_vendor **vendors; /* by connection; NULL where TLS to the vendor is as to all */
-    struct rules_hits *hits;     /* of each worker, `hits_stride` apart */
+    struct match_policy everything; /* all detectors of `match`, nothing kept of what they find */
+    struct tls_vendor **vendors;    /* by connection; NULL where TLS to the vendor is as to all */
+    struct rules_hits *hits;        /* of each worker, `hits_stride` apart */
     size_t hits_stride;
     unsigned workers;
     struct call_pin {

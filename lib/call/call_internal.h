@@ -331,6 +331,7 @@ struct call_worker {
         size_t n;
         char text[128];
     } clean_target, clean_type;
+    struct match_found found; /* in the request that is being decided, where a rule asks */
 
     EVP_MD *sha256;
     struct request forgotten;     /* stands for one that has been given back: keep-alive */
@@ -537,5 +538,8 @@ struct span record_masked(struct call_worker *w, const struct call_generation *g
                           const struct match_policy *p, enum match_syntax syntax, struct span in,
                           size_t cap, struct match_found *found);
 enum match_syntax record_syntax(enum body_type t);
+/* Looks for everything that is to be found in path, query, fields and body; NULL if some of it
+ * could not be looked through. Good until the next call is decided. */
+const struct match_found *detect_request(struct exchange *x);
 
 #endif

@@ -228,6 +228,8 @@ static void judge(struct exchange *x)
     };
 
     call.function = x->function = rules_function_told(x->w->rules, &call);
+    if (x->function->needs_found)
+        call.found = detect_request(x);
     rules_decide(x->gen->rules, x->w->rules, &call, &x->verdict);
     counts_note(x);
     if (x->verdict.rule) {

@@ -134,9 +134,12 @@ static bool compile_detectors(struct call_generation *g, const struct call_sourc
 
     if (ok) {
         g->match = match_builder_compile(b, why);
-        if (!g->match)
+        if (g->match)
+            g->everything.detectors = match_db_glob(g->match, SPAN_LIT("*"));
+        else
             diag_error(d, place_of_file(s->rules_directory), "detectors do not compile: %s", why);
     }
+    memset(g->everything.keep, MATCH_KEEP_NONE, sizeof(g->everything.keep));
     match_builder_free(b);
     return g->match != NULL;
 }

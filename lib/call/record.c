@@ -63,13 +63,9 @@ void record_digest(struct call_worker *w, EVP_MD_CTX *c, const char *p, size_t n
 /* ------------------------------------------------------------------- the parts */
 
 /* Policy for calls that never got as far as a function. */
-static const struct match_policy *audit_policy(const struct exchange *x,
-                                               struct match_policy *fallback)
+static const struct match_policy *audit_policy(const struct exchange *x)
 {
-    if (x->function)
-        return &x->function->mask_audit;
-    *fallback = (struct match_policy){.detectors = match_db_glob(x->gen->match, SPAN_LIT("*"))};
-    return fallback;
+    return x->function ? &x->function->mask_audit : &x->gen->everything;
 }
 
 static void put_address(struct audit_event *e, enum audit_field address, enum audit_field port,
@@ -227,8 +223,7 @@ static void put_hold(struct audit_event *e, const struct exchange *x)
 bool record_decided(struct exchange *x, const char *decision, const char *cause)
 {
     STAGE_SCOPE(&x->w->stages, STAGE_AUDIT);
-    struct match_policy fallback;
-    const struct match_policy *p = audit_policy(x, &fallback);
+    const struct match_policy *p = audit_policy(x);
     struct audit_event e;
 
     if (!audit_begin(&e, x->w->c.audit, AUDIT_CALL_DECIDED, AUDIT_EVENT_MAX, x->w->wall_ns))

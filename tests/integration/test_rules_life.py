@@ -145,6 +145,35 @@ def test_rollback(lab):
     assert transfer(lab, 100).status == 200
 
 
+FOUND = """rules:
+  - id: 9100
+    name: No card in what is read, and no more than two in what is paid
+    on: [payments.read, payments.transfer.create]
+    when: found("pci.card") > 2
+    then: block
+    message: Too many cards.
+"""
+
+
+def test_found(lab):
+    """What detectors find in path, query, fields and body decides, in a body of any size too."""
+    with open(lab.path("rules", "extra.yaml"), "w") as f:
+        f.write(FOUND)
+    lab.ctl("rules", "reload")
+    card, filler = "4242424242424242", "x" * 40000
+
+    def send(cards):
+        return lab.curl(f"{API}/v1/transfers", "-H", "Content-Type: application/json", "-d",
+                        json.dumps({"amount": 1, "cards": cards}))
+    assert send([card, card]).status == 200
+    a = send([card, card, card])
+    assert (a.status, a.cause) == (403, "blocked_by_rule") and "Too many cards." in a.body, a
+    assert send([card, filler, card, filler, card]).status == 403  # longer than one look
+    assert send([card, filler, card, filler]).status == 200
+    assert lab.curl(f"{API}/v1/bench?a={card}&b={card}", "-H", f"X-Note: {card}").status == 403
+    assert lab.curl(f"{API}/v1/bench?a={card}&b={card}").status == 200
+
+
 @pytest.fixture(autouse=True)
 def as_it_was(lab):
     yield

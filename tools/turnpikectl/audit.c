@@ -12,27 +12,6 @@ enum { TAIL_DEFAULT = 20, FOLLOW_MS = 200 };
 
 /* -------------------------------------------------------------------- filters */
 
-/* "2026-11-23T10:00:00Z", or an age: "15m". */
-static bool parse_time(const char *text, uint64_t *ns)
-{
-    static const char units[] = "smhd";
-    static const uint64_t seconds[] = {1, 60, 3600, 86400};
-    size_t n = strlen(text);
-    const char *unit = n ? strchr(units, text[n - 1]) : NULL;
-    struct tm tm = {0};
-    const char *end = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
-    uint64_t v;
-
-    if (end && (strcmp(end, "Z") == 0 || *end == 0)) {
-        *ns = (uint64_t)timegm(&tm) * NS_IN_S;
-        return true;
-    }
-    if (!unit || *unit == 0 || !span_u64(span_of(text, n - 1), &v) || v > UINT32_MAX)
-        return false;
-    *ns = clock_wall_ns() - v * seconds[unit - units] * NS_IN_S;
-    return true;
-}
-
 static bool parse_number(const char *text, uint64_t *v)
 {
     return !text || span_u64(span_cstr(text), v);
@@ -52,8 +31,8 @@ static bool make_filter(const struct ctl *c, struct audit_filter *f, uint64_t *l
         .has_rule = c->rule != NULL,
         .has_status = c->status != NULL,
     };
-    if ((c->since && !parse_time(c->since, &f->from_ns)) ||
-        (c->until && !parse_time(c->until, &f->to_ns))) {
+    if ((c->since && !ctl_time(c->since, &f->from_ns)) ||
+        (c->until && !ctl_time(c->until, &f->to_ns))) {
         ctl_usage("a time looks like 2026-11-23T10:00:00Z or 15m");
         return false;
     }

@@ -29,6 +29,7 @@ struct ctl {
     const char *interval, *count;
     /* audit filters, as written */
     const char *kind, *caller, *function, *decision, *cause, *call, *text, *since, *until, *head;
+    const char *as, *name; /* rules: the caller, the call of a file */
     const char *rule, *status, *from_seq, *to_seq, *limit;
 };
 
@@ -43,7 +44,13 @@ int ctl_rules_reload(const struct ctl *c);
 int ctl_rules_rollback(const struct ctl *c, const char *set); /* NULL: the one before */
 int ctl_rules_history(const struct ctl *c);
 int ctl_rules_hits(const struct ctl *c);
+int ctl_rules_test(const struct ctl *c, const char *directory);
+int ctl_rules_explain(const struct ctl *c, const char *directory);
+int ctl_rules_diff(const struct ctl *c, const char *old, const char *fresh);
 int ctl_secret(const struct ctl *c);
+
+/* "2026-11-23T10:00:00Z", or how long ago: "15m". */
+bool ctl_time(const char *text, uint64_t *ns);
 
 /* A complaint about the command line: CTL_USAGE. */
 int ctl_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -17,6 +17,13 @@ static const char usage[] =
     "  holds approve ID [--reason T] let it run, once\n"
     "  holds deny ID [--reason T]    refuse it\n"
     "  rules check DIR               read and check a rules directory, change nothing\n"
+    "  rules test DIR                judge the calls of DIR/tests/*.yaml; 1 if a decision is not\n"
+    "                                the expected one\n"
+    "  rules explain DIR --call C    why a call is decided so: every rule, every part of its\n"
+    "                                condition. C: a file of calls (--as CALLER, --name NAME),\n"
+    "                                or the id of a recorded call (--directory)\n"
+    "  rules diff OLD NEW [--since T]  recorded calls that NEW decides otherwise than OLD; both\n"
+    "                                are rules directories; 1 if there are any\n"
     "  rules reload                  take over the files; returns once every worker uses them\n"
     "  rules history                 the sets that have run, newest last\n"
     "  rules rollback [N]            go back to set N of the history (the one before); holds\n"
@@ -41,6 +48,8 @@ static const char usage[] =
     "      --key-file FILE   vault key (/etc/turnpike/vault.key)\n"
     "      --connection C    the only connection that may use the secret\n"
     "      --reason TEXT     told to the caller and recorded\n"
+    "      --as CALLER       judge a file's calls as this one of its callers\n"
+    "      --name NAME       only the call of that name\n"
     "      --interval S      seconds between two views of top (1)\n"
     "      --count N         views of top before it ends (it goes on)\n"
     "  -h, --help            this text\n"
@@ -172,6 +181,8 @@ static const struct {
     T("from-seq", from_seq),
     T("to-seq", to_seq),
     T("limit", limit),
+    T("as", as),
+    T("name", name),
 #undef T
 };
 enum {

@@ -53,6 +53,12 @@ int ctl_rules(const struct ctl *c)
 
     if (strcmp(what, "check") == 0 && c->nwords == 3)
         return check(c, c->words[2]);
+    if (strcmp(what, "test") == 0 && c->nwords == 3)
+        return ctl_rules_test(c, c->words[2]);
+    if (strcmp(what, "explain") == 0 && c->nwords == 3)
+        return ctl_rules_explain(c, c->words[2]);
+    if (strcmp(what, "diff") == 0 && c->nwords == 4)
+        return ctl_rules_diff(c, c->words[2], c->words[3]);
     if (strcmp(what, "reload") == 0 && c->nwords == 2)
         return ctl_rules_reload(c);
     if (strcmp(what, "rollback") == 0 && c->nwords <= 3)
@@ -63,5 +69,6 @@ int ctl_rules(const struct ctl *c)
         return ctl_rules_hits(c);
     if (strcmp(what, "import") == 0)
         return ctl_rules_import(c);
-    return ctl_usage("rules check DIR, reload, rollback [N], history, hits or import");
+    return ctl_usage("rules check DIR, test DIR, explain DIR, diff OLD NEW, reload, rollback [N], "
+                     "history, hits or import");
 }
