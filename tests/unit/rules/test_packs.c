@@ -204,6 +204,114 @@ static void a_pack_may_stand_in_a_later_file(void **state)
     test_dir_remove(&t);
 }
 
+/* ------------------------------------------------------------ what is shipped */
+
+#define SHIPPED RULES_EXAMPLE "/../packs"
+
+static char *whole_file(const char *path)
+{
+    static char text[1 << 16];
+    FILE *f = fopen(path, "r");
+    size_t n;
+
+    assert_non_null(f);
+    n = fread(text, 1, sizeof(text) - 1, f);
+    text[n] = 0;
+    fclose(f);
+    return text;
+}
+
+/* Copies a pack to where it is read, and writes a connection that uses it. */
+static void use_pack(const struct test_dir *t, const char *file, char *connections)
+{
+    char path[400], name[100];
+    const char *text;
+
+    snprintf(path, sizeof(path), "%s/%s", SHIPPED, file);
+    text = whole_file(path);
+    test_dir_put(t, file, text);
+    snprintf(name, sizeof(name), "%.*s", (int)(strlen(file) - 5), file);
+    sprintf(connections + strlen(connections),
+            "  %s:\n    pack: %s\n    credential: {secret: s%s}\n", name, name,
+            strstr(text, "{as: basic}") ? ", user: u" : "");
+    if (!strstr(text, "\n    hosts:"))
+        sprintf(connections + strlen(connections), "    hosts: %s.example\n", name);
+}
+
+static unsigned use_all(const struct test_dir *t)
+{
+    static char connections[1 << 16];
+    DIR *dir = opendir(SHIPPED);
+    struct dirent *e;
+    unsigned n = 0;
+
+    assert_non_null(dir);
+    strcpy(connections,
+           "issuers:\n  ci: {issuer: i, audience: a, keys: {file: j}}\nconnections:\n");
+    while ((e = readdir(dir))) {
+        if (!span_ends(span_cstr(e->d_name), SPAN_LIT(".yaml")))
+            continue;
+        use_pack(t, e->d_name, connections);
+        n++;
+    }
+    closedir(dir);
+    test_dir_put(t, "zz-connections.yaml", connections);
+    return n;
+}
+
+static void check_shipped(const struct rules_set *s)
+{
+    unsigned count[RULES_CONNECTIONS_MAX] = {0};
+
+    for (unsigned i = 0; i < rules_function_count(s); i++) {
+        const struct rules_function *f = rules_function_at(s, i);
+
+        count[f->connection->index] += !f->unlisted;
+        for (size_t k = 0; k < f->name.n; k++)
+            if (f->name.p[k] >= 'A' && f->name.p[k] <= 'Z')
+                fail_msg("%.*s is not in lower case", SPAN_ARG(f->name));
+    }
+    for (unsigned i = 0; i < rules_connection_count(s); i++) {
+        const struct rules_connection *c = rules_connection_at(s, i);
+
+        if (count[i] < 10 || count[i] > 60)
+            fail_msg("%.*s has %u functions", SPAN_ARG(c->name), count[i]);
+        if (c->errors == rules_errors_usual(s))
+            fail_msg("%.*s has no errors of its own", SPAN_ARG(c->name));
+        if (c->credential.kind == RULES_CRED_NONE)
+            fail_msg("%.*s has no credential", SPAN_ARG(c->name));
+    }
+}
+
+static void all_that_are_shipped_load_together(void **state)
+{
+    struct test_dir t;
+    struct diags d;
+    struct rules_set *s;
+    unsigned n;
+
+    (void)state;
+    test_dir_make(&t);
+    n = use_all(&t);
+    diags_init(&d);
+    s = rules_load(t.path, TEST_NOW, &d);
+    if (d.count)
+        diags_print(&d, stdout, false);
+    assert_int_equal(d.count, 0);
+    assert_int_equal(rules_connection_count(s), n);
+    assert_true(n >= 22);
+    check_shipped(s);
+    printf("%u packs, %u functions\n", n, rules_function_count(s) - n);
+    is_function(s, "api.stripe.com", "POST", "/v1/refunds", "stripe.refund.create");
+    is_function(s, "api.twilio.com", "DELETE", "/2010-04-01/Accounts/AC1/Messages/SM1.json",
+                "twilio.message.delete");
+    is_function(s, "generativelanguage.googleapis.com", "POST",
+                "/v1beta/models/gemini-2.5-pro:generateContent", "gemini.content.generate");
+    rules_free(s);
+    diags_free(&d);
+    test_dir_remove(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -211,6 +319,7 @@ int main(void)
         cmocka_unit_test(what_is_said_counts),
         cmocka_unit_test(each_complaint_at_its_place),
         cmocka_unit_test(a_pack_may_stand_in_a_later_file),
+        cmocka_unit_test(all_that_are_shipped_load_together),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
