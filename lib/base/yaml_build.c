@@ -137,6 +137,14 @@ static void check_key(struct build *b, const struct yaml_node *n)
         refuse(b, n->at, "a key must stand on one line");
 }
 
+/* libfyaml 0.7.12 reads two escaped quotes one after the other as three, and then memory that is
+ * not the text's. */
+static void check_quotes(struct build *b, const struct yaml_node *n)
+{
+    if (n->style == YAML_SINGLE_QUOTED && memmem(b->doc->text.p + n->at, n->end - n->at, "''''", 4))
+        refuse(b, n->at, "two quotes one after the other: write the text in double quotes");
+}
+
 static void on_scalar(struct build *b, const struct fy_event_scalar_data *e)
 {
     bool key = at_key(b);
@@ -151,6 +159,7 @@ static void on_scalar(struct build *b, const struct fy_event_scalar_data *e)
     if (e->value)
         text = fy_token_get_text(e->value, &len);
     n->style = style_of(e->value);
+    check_quotes(b, n);
     n->scalar = arena_span(&b->doc->mem, span_of(text, text ? len : 0));
     if (memchr(n->scalar.p, 0, n->scalar.n))
         refuse(b, n->at, "a NUL byte is not allowed in a text");

@@ -217,6 +217,23 @@ static void refuses_what_a_rules_file_must_not_hold(void **state)
     bad("[a: 1, 2\nb: 3]\n", "f:1:");
 }
 
+/* What libfyaml would make of them holds bytes that are not the file's. */
+static void two_quotes_need_double_quotes(void **state)
+{
+    struct yaml_doc *doc =
+        good("a: 'it''s'\nb: ''''\nc: \"''''\"\nd: x''''y\ne: ['', '']\nf: '\''x'\''\n");
+
+    (void)state;
+    text_is(yaml_get(yaml_root(doc), "a"), "it's");
+    text_is(yaml_get(yaml_root(doc), "b"), "'");
+    text_is(yaml_get(yaml_root(doc), "c"), "''''");
+    text_is(yaml_get(yaml_root(doc), "d"), "x''''y");
+    text_is(yaml_get(yaml_root(doc), "f"), "'x'");
+    yaml_free(doc);
+    bad("a: 'x == '''''\n", "f:1:5: error: two quotes one after the other");
+    bad("'a''''b': 1\n", "f:1:2: error: two quotes one after the other");
+}
+
 static void refuses_duplicate_keys(void **state)
 {
     char text[4000];
@@ -527,6 +544,7 @@ int main(void)
         cmocka_unit_test(byte_order_mark_moves_no_place),
         cmocka_unit_test(places_inside_scalars),
         cmocka_unit_test(refuses_what_a_rules_file_must_not_hold),
+        cmocka_unit_test(two_quotes_need_double_quotes),
         cmocka_unit_test(refuses_duplicate_keys),
         cmocka_unit_test(large_mappings_find_every_key),
         cmocka_unit_test(syntax_errors_have_a_place),

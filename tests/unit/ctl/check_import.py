@@ -141,7 +141,7 @@ class Import(unittest.TestCase):
         rows = {"/{id}.json": "/{id}.json", "/v{version}": "/v{version}", "/files/{a}-{b}.txt": "/files/{a_b}.txt",
                 "/x/{a}/y/{a}": "/x/{a}/y/{a_2}", "/{na.me}:run": "/{na_me}:run", "/a b/%7e%2f": "/a%20b/~%2F",
                 "/q{?page,size}": "/q", "/r/{+path}": "/r/{path}", "/s/": "/s", "/{": "/%7B", "/star*": "/star%2A",
-                "/{}": "/{p}", "/it's": "/it's", "/t?x=1": "/t", "/colon:": "/colon:"}
+                "/{}": "/{p}", "/it's": "/it%27s", "/t?x=1": "/t", "/colon:": "/colon:"}
         paths = {f"/n{i}{p}": {"get": {}} for i, p in enumerate(rows)}
         _, rules, said = self.run_ctl(document(paths))
         self.assertEqual(sorted(rules["connections"]["x"]["functions"].values()),
@@ -251,7 +251,7 @@ class Import(unittest.TestCase):
                 (head + "paths:\n  <<: {/a: {get: {}}}\n", "merge key"),
                 (head + "paths:\n  /a:\n    <<: {get: {}}\n", "merge key"),
                 (head + "paths: &p\n  /a: *p\n", "alias"), (head + "paths: *p\n", "alias"), (head + "paths: {a: 1, a: 2}\n", "twice"),
-                (head + "paths:\n\t/a: {}\n", "tab"), (head.encode() + b"x: \xff\n", "UTF-8"), (head + "x: \x01\n", "control"),
+                (head + "paths:\n\t/a: {}\n", "tab"), (head.encode() + b"x: \xff\n", "UTF-8"), (head + "x: \x01\n", "control"), (head + "x: 'a''''b'\n", "two quotes"),
                 (head + "? [a]\n: b\n", "key is no text"), (head + "---\na: 1\n", "more than one"), ("a: [", "line"),
                 (head + "".join(f"a{i}: &a{i} 1\n" for i in range(1100)), "anchors"),
                 (document({f"/a{i}": {"get": {}} for i in range(20001)}), "20000 operations"),
