@@ -2,13 +2,13 @@
  * as far as its record tells. Where that is not enough (claims, header fields and what was masked
  * are not in it) a condition that both sets have is taken for what it was at the time, if the call
  * was decided under OLD; else what is not known counts against the call, as it always does. */
+#include "ctl.h"
+#include "judge.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#include "ctl.h"
-#include "judge.h"
 
 enum { EXAMPLES = 3, PROGRESS_EVERY = 20000 };
 

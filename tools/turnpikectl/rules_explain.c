@@ -232,6 +232,23 @@ static int from_file(const struct ctl *c, struct judge *j, json_t *all, struct d
     return CTL_NO_SUCH;
 }
 
+static void print_recorded(const struct audit_record *r, const struct ctl_call *call)
+{
+    struct audit_value decision, rule;
+
+    printf("As recorded: of the header fields only Content-Type is known, claims are not, and the "
+           "body is\nmasked%s. ",
+           call->cut ? " and cut short" : "");
+    if (audit_get(r, AUDIT_F_DECISION, &decision)) {
+        printf("Decided at the time: ");
+        print_clean(decision.text);
+        if (audit_get(r, AUDIT_F_RULE, &rule))
+            printf(", rule %lu", rule.number);
+        putchar('.');
+    }
+    printf("\n\n");
+}
+
 static int from_store(const struct ctl *c, struct judge *j, json_t *all, struct diags *d)
 {
     struct audit_filter want = {.kind = SPAN_LIT("call.decided"), .call = span_cstr(c->call)};
@@ -247,9 +264,7 @@ static int from_store(const struct ctl *c, struct judge *j, json_t *all, struct 
         if (!audit_matches(&r, &want) || !ctl_call_from_record(&call, &r))
             continue;
         if (!c->json)
-            printf("As recorded: of the header fields only Content-Type is known, claims are not, "
-                   "and the body is\nmasked%s.\n\n",
-                   call.cut ? " and cut short" : "");
+            print_recorded(&r, &call);
         explain(c, j, &call, SPAN_NONE, all);
         ctl_call_free(&call);
         code = CTL_OK;
