@@ -158,7 +158,10 @@ static void emit_operation(struct emitter *e, const struct rules_ast *n)
         [AST_FOUND] = OP_FOUND,       [AST_GET] = OP_GET,       [AST_TIMESTAMP] = OP_TIMESTAMP,
         [AST_DURATION] = OP_DURATION,
     };
-    unsigned x = n->kind == AST_CMP ? n->cmp : n->kind == AST_ARITH ? n->arith : n->get, arg = 0;
+    unsigned x = n->kind == AST_CMP     ? (unsigned)n->cmp
+                 : n->kind == AST_ARITH ? (unsigned)n->arith
+                                        : (unsigned)n->get;
+    unsigned arg = 0;
 
     if (n->a)
         emit(e, n->a);
