@@ -132,7 +132,7 @@ static enum rules_truth not(const struct rules_value *v) {
 }
 
 static enum rules_truth test(const struct rules_instr *i, const struct rules_value *a,
-                             const struct rules_value *b, struct rules_text *t)
+                             const struct rules_value *b)
 {
     switch ((enum rules_op)i->op) {
     case OP_AND:
@@ -140,11 +140,18 @@ static enum rules_truth test(const struct rules_instr *i, const struct rules_val
         return logic(a, b, i->op == OP_OR);
     case OP_CMP:
         return rules_value_cmp((enum rules_cmp)i->x, a, b);
-    case OP_IN:
-        return rules_value_in(a, b, t);
     default:
         return text_test((enum rules_op)i->op, a, b);
     }
+}
+
+/* An array of the call is gone through as loops go through it, and out of the same budget. */
+static enum rules_truth search(struct rules_run *r, const struct rules_value *a,
+                               const struct rules_value *list)
+{
+    if (list->kind == VALUE_ARRAY)
+        r->loop_bytes += list->text.n;
+    return r->loop_bytes > RULES_LOOP_BYTES ? TRUTH_UNKNOWN : rules_value_in(a, list, &r->text);
 }
 
 /* Writes no more than a condition's answer needs: this is most of what a program does. */
@@ -209,6 +216,7 @@ static __attribute__((noinline)) struct rules_value *rare(const struct rules_exp
         *end++ = found(r, constant->detectors);
         break;
     case OP_ARITH:
+        r->loop_steps += (end[-2].text.n + end[-1].text.n) / RULES_STEP_DIGITS;
         end[-2] = rules_value_arith((enum rules_arith)i->x, &end[-2], &end[-1], &r->text);
         end--;
         break;
@@ -307,11 +315,14 @@ execute(const struct rules_expr *e, struct rules_run *r, unsigned pc, unsigned s
         case OP_AND:
         case OP_OR:
         case OP_CMP:
-        case OP_IN:
         case OP_STARTS:
         case OP_ENDS:
         case OP_CONTAINS:
-            put_truth(&end[-2], test(i, &end[-2], &end[-1], &r->text));
+            put_truth(&end[-2], test(i, &end[-2], &end[-1]));
+            end--;
+            break;
+        case OP_IN:
+            put_truth(&end[-2], search(r, &end[-2], &end[-1]));
             end--;
             break;
         default:

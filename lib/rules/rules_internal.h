@@ -500,9 +500,11 @@ struct rules_expr *rules_compile_in(const struct rules_source_text *src, struct 
                                     enum rules_scope scope, enum rules_type want,
                                     struct arena *mem);
 
-/* What all loops of one decision may cost together; beyond it a condition is unknown. */
-#define RULES_LOOP_STEPS   250000             /* instructions run for elements */
-#define RULES_LOOP_BYTES   ((size_t)4 << 20)  /* of elements and of what is done with them */
+/* What all loops of one decision may cost together, with what `in` looks through of the call's own
+ * arrays; beyond it a condition is unknown. */
+#define RULES_LOOP_STEPS   250000            /* instructions run for elements */
+#define RULES_STEP_DIGITS  4                 /* of operands: arithmetic takes as long as one more */
+#define RULES_LOOP_BYTES   ((size_t)4 << 20) /* of elements and of what is done with them */
 #define RULES_ELEMENT_ROOM ((size_t)64 << 10) /* unescaped text of one element */
 
 /* A loop that runs. */
