@@ -96,17 +96,21 @@ bool model_utf8_valid(struct span s);
 bool model_time_read(struct span s, model_ns *out);
 bool model_duration_read(struct span s, model_ns *out);
 
+/* Valid ones. */
+struct span model_time_text(struct arena *mem, uint64_t *seed);
+struct span model_duration_text(struct arena *mem, uint64_t *seed);
+
 enum model_getter {
-    GET_YEAR,
-    GET_MONTH,
-    GET_DATE,
-    GET_DAY_OF_MONTH,
-    GET_DAY_OF_WEEK,
-    GET_DAY_OF_YEAR,
-    GET_HOURS,
-    GET_MINUTES,
-    GET_SECONDS,
-    GET_MILLISECONDS,
+    G_YEAR,
+    G_MONTH,
+    G_DATE,
+    G_DAY_OF_MONTH,
+    G_DAY_OF_WEEK,
+    G_DAY_OF_YEAR,
+    G_HOURS,
+    G_MINUTES,
+    G_SECONDS,
+    G_MILLISECONDS,
 };
 extern const char *const model_getters[10];
 /* `zone` is empty, "+hh:mm", or a name of the system's zoneinfo. */
@@ -136,7 +140,8 @@ enum model_node_kind {
     N_TO_DURATION,
     N_GET,
     N_FOUND,
-    N_MACRO, /* op: a(ll) e(xists) 1; a: the list, b: the condition */
+    N_MACRO,  /* op: a(ll) e(xists) 1; a: the list, b: the condition */
+    N_WINDOW, /* op: s(pent) c(alls); zone: its length; args: keys; a: the amount */
 };
 
 enum model_ref {
@@ -186,7 +191,7 @@ struct model_node {
 
 /* ------------------------------------------------------------------- world */
 
-enum model_body_kind { MODEL_JSON, MODEL_FORM, MODEL_NO_BODY };
+enum model_body_kind { MODEL_JSON, MODEL_FORM, MODEL_MULTIPART, MODEL_NO_BODY };
 
 #define MODEL_GROUPS  4
 #define MODEL_HEADERS 5
@@ -219,10 +224,13 @@ struct model_world {
     unsigned found[3];
 };
 
+/* What a window has counted: any number that its text and the call decide, or unknown. */
+struct model_value model_window(struct arena *mem, const struct model_world *w, struct span text);
+
 /* What may be generated. */
 struct model_features {
     bool math, ternary, macros, lists, matches, durations, getters, found, index, literals,
-        dyn_time;
+        dyn_time, windows;
 };
 
 unsigned model_pick(uint64_t *seed, unsigned n);
@@ -231,17 +239,24 @@ void model_world_make(struct model_world *w, uint64_t seed);
 /* A condition; every node stands in `mem`. */
 struct model_node *model_condition(struct arena *mem, uint64_t *seed,
                                    const struct model_features *f);
-/* Smaller trees of the same type that a disagreement may be shown on: the n-th, NULL past the last.
- */
+/* Any other expression: of a number, a string, a time or a duration. */
+struct model_node *model_operand(struct arena *mem, uint64_t *seed, const struct model_features *f);
+/* Smaller trees that a disagreement may be shown on: the n-th part, NULL past the last. */
 struct model_node *model_smaller(struct arena *mem, const struct model_node *n, unsigned which);
 
 /* `seed` decides spaces, superfluous parentheses and which of several spellings. */
 void model_print(const struct model_node *n, uint64_t seed, const struct model_features *f,
                  struct outbuf *o);
 
+/* A window as its identity is written: spent("body.n","60s",caller.id). */
+struct span model_window_text(struct arena *mem, const struct model_node *n);
+/* The n-th window in a tree; NULL past the last. */
+const struct model_node *model_window_at(const struct model_node *n, unsigned which);
+
 struct model_value model_eval(struct arena *mem, const struct model_world *w,
                               const struct model_node *n);
-/* 'T', 'F' or 'U', as a condition. */
-char model_truth(struct arena *mem, const struct model_world *w, const struct model_node *n);
+/* The same where a condition stands: true, false or unknown, and some finds are true. */
+struct model_value model_truth(struct arena *mem, const struct model_world *w,
+                               const struct model_node *n);
 
 #endif

@@ -13,7 +13,7 @@ const char *const model_detectors[3] = {"pci.card", "pii.email", "acme.id"};
 struct maker {
     struct arena *mem;
     uint64_t *seed;
-    bool form;
+    bool form, parts; /* parts: a form in multipart/form-data */
 };
 
 /* splitmix64 */
@@ -112,34 +112,66 @@ static struct span random_text(const struct maker *m)
     return outbuf_span(&o);
 }
 
+/* Around changes of clocks and calendars. */
+struct span model_time_text(struct arena *mem, uint64_t *seed)
+{
+    static const char *const dates[] = {
+        "2026-09-21", "2027-03-28", "2026-10-25", "2026-11-01", "2027-03-14", "2024-02-29",
+        "2024-12-31", "2000-02-29", "1970-01-01", "1969-12-31", "2038-01-19", "2100-03-01",
+        "1900-02-28", "1893-04-01", "2027-04-04", "2099-10-04", "1972-06-15", "2026-01-01",
+        "2500-07-31", "0001-01-03", "9999-12-29", "2028-03-05"};
+    static const char *const parts[] = {"", "", "", ".5", ".999", ".123456789", ".000000001"};
+    static const char *const zones[] = {"Z", "Z", "Z", "+01:00", "-08:00", "+14:00", "-00:30"};
+    const char *date = dates[model_pick(seed, sizeof(dates) / sizeof(dates[0]))];
+    unsigned hour = model_pick(seed, 3) ? model_pick(seed, 4) : model_pick(seed, 24);
+
+    return span_cstr(arena_printf(mem, "%sT%02u:%02u:%02u%s%s", date, hour, model_pick(seed, 60),
+                                  model_pick(seed, 60), parts[model_pick(seed, 7)],
+                                  zones[model_pick(seed, 7)]));
+}
+
+struct span model_duration_text(struct arena *mem, uint64_t *seed)
+{
+    static const char *const some[] = {
+        "1h30m",           "90m",      "24h",   "-1.5s", "100ms",  "2us",  "5ns",
+        "1h1m1s1ms1us1ns", "0",        "8760h", "+.5m",  "-0.25s", "-1ns", "0.0000000019s",
+        "1.00000000099h",  "87600000h"};
+    static const char *const units[] = {"h", "m", "s", "ms"};
+
+    if (model_pick(seed, 2))
+        return span_cstr(some[model_pick(seed, sizeof(some) / sizeof(some[0]))]);
+    return span_cstr(arena_printf(mem, "%s%u.%u%s%um", model_pick(seed, 2) ? "-" : "",
+                                  model_pick(seed, 100), model_pick(seed, 10000),
+                                  units[model_pick(seed, 4)], model_pick(seed, 1000)));
+}
+
 static struct span time_text(const struct maker *m)
 {
-    static const char *const some[] = {"2026-09-21T00:00:00Z",
-                                       "2027-03-28T00:59:59.999Z",
-                                       "2027-03-28T03:00:00+02:00",
-                                       "2026-10-25T01:30:00Z",
-                                       "1970-01-01T00:00:00Z",
-                                       "2000-02-29T12:00:00.5Z",
-                                       "2026-12-31T23:59:59.123456-08:00",
-                                       "2024-02-29T00:00:00+14:00",
-                                       "2099-06-15T08:07:06Z",
-                                       "2027-02-29T00:00:00Z",
+    static const char *const none[] = {"2027-02-29T00:00:00Z",
                                        "2027-01-01",
                                        "2027-01-01T00:00:00",
                                        "2027-13-01T00:00:00Z",
                                        "yesterday",
-                                       "2026-09-21T00:00:00Z "};
+                                       "2026-09-21T00:00:00Z ",
+                                       "2027-01-01T24:00:00Z",
+                                       "2027-01-01T00:00:00.Z",
+                                       "0000-01-01T00:00:00Z",
+                                       "0001-01-01T00:00:00+01:00",
+                                       "9999-12-31T23:59:59-00:01"};
 
-    return span_cstr(some[model_pick(m->seed, sizeof(some) / sizeof(some[0]))]);
+    if (model_pick(m->seed, 5) == 0)
+        return span_cstr(none[model_pick(m->seed, sizeof(none) / sizeof(none[0]))]);
+    return model_time_text(m->mem, m->seed);
 }
 
 static struct span duration_text(const struct maker *m)
 {
-    static const char *const some[] = {"1h30m", "90m", "5400s", "1.5h", "-2s",     "0",   "100ms",
-                                       "0.5s",  "36h", "1us",   "1ns",  "+3m2.5s", "1h-", "5",
-                                       "",      "1d",  "h",     ".5s",  "8760h",   "1m1m"};
+    static const char *const none[] = {"1h-",  "5",      "",  "1d",          "h",    ".", "1 h",
+                                       "--1h", "1h .5m", "-", "87660000.1h", "1e3s", "s1"};
 
-    return span_cstr(some[model_pick(m->seed, sizeof(some) / sizeof(some[0]))]);
+    if (model_pick(m->seed, 5) == 0)
+        return span_cstr(none[model_pick(m->seed, sizeof(none) / sizeof(none[0]))]);
+    return model_duration_text(m->mem, m->seed);
 }
 
 enum want {
@@ -214,7 +246,7 @@ static struct span alike(const struct maker *m, struct span key)
 
     if (model_pick(m->seed, 3) == 0) {
         outbuf_span_put(&o, key);
-        outbuf_put(&o, "\0z", model_pick(m->seed, 2) + 1);
+        outbuf_put(&o, m->parts ? "_." : "\0z", model_pick(m->seed, 2) + 1);
         return outbuf_span(&o);
     }
     for (size_t i = 0; i <= key.n; i++) {
@@ -231,7 +263,7 @@ static struct span alike(const struct maker *m, struct span key)
         else if (change && key.p[i] == 'k')
             outbuf_cstr(&o, "\xe2\x84\xaa");
         else
-            outbuf_char(&o, change ? (char)(key.p[i] ^ 0x20) : key.p[i]);
+            outbuf_char(&o, change && key.p[i] != ' ' ? (char)(key.p[i] ^ 0x20) : key.p[i]);
     }
     return outbuf_span(&o);
 }
@@ -492,9 +524,25 @@ static void put_form_text(const struct maker *m, struct span s, struct outbuf *o
     }
 }
 
+#define DELIMITER "--x.Y_z"
+
+static void put_part(struct span key, const char *more, struct span value, struct outbuf *o)
+{
+    outbuf_cstr(o, DELIMITER "\r\nContent-Disposition: form-data; name=\"");
+    outbuf_span_put(o, key);
+    outbuf_cstr(o, more);
+    outbuf_cstr(o, "\"\r\n\r\n");
+    outbuf_span_put(o, value);
+    outbuf_cstr(o, "\r\n");
+}
+
 static void put_pair(const struct maker *m, struct span key, const char *more, struct span value,
                      struct outbuf *o)
 {
+    if (m->parts) {
+        put_part(key, more, value, o);
+        return;
+    }
     outbuf_cstr(o, o->n ? "&" : "");
     put_form_text(m, key, o);
     outbuf_cstr(o, more);
@@ -519,7 +567,10 @@ static void put_form(const struct maker *m, const struct model_value *v, struct 
             struct outbuf b = outbuf_on(more, sizeof(more) - 1);
 
             outbuf_char(&b, '[');
-            put_form_text(m, e->keys[j], &b);
+            if (m->parts)
+                outbuf_span_put(&b, e->keys[j]);
+            else
+                put_form_text(m, e->keys[j], &b);
             outbuf_char(&b, ']');
             more[b.n] = 0;
             put_pair(m, v->keys[i], more, e->item[j]->text, o);
@@ -529,14 +580,16 @@ static void put_form(const struct maker *m, const struct model_value *v, struct 
 
 static struct span written(const struct maker *m, const struct model_value *v)
 {
-    size_t room = 64 << 10;
-    struct outbuf o = outbuf_on(arena_alloc(m->mem, room), room);
+    static char room[64 << 10];
+    struct outbuf o = outbuf_on(room, sizeof(room));
 
     if (m->form)
         put_form(m, v, &o);
     else
         put_json(m, v, &o);
-    return outbuf_span(&o);
+    if (m->parts && o.n)
+        outbuf_cstr(&o, DELIMITER "--\r\n");
+    return arena_span(m->mem, outbuf_span(&o));
 }
 
 /* No reader may see anything in such a body. */
@@ -545,6 +598,8 @@ static struct span spoiled(const struct maker *m, struct span s)
     static const char *const behind[] = {"}", "x", ",", "{}", "\"", "\x01"};
     struct span head = span_of(s.p, 1 + model_pick(m->seed, (unsigned)s.n - 1));
 
+    if (m->parts) /* the last line's end may be missing */
+        return span_of(s.p, 1 + model_pick(m->seed, (unsigned)s.n - 4));
     if (m->form)
         return span_cstr(arena_printf(m->mem, "%.*s%s", SPAN_ARG(s),
                                       model_pick(m->seed, 2) ? "&z=%4" : "&z=%ff"));
@@ -565,8 +620,9 @@ static void make_body(struct model_world *w, struct maker *m)
 {
     unsigned k = model_pick(m->seed, 24);
 
-    w->kind = k < 16 ? MODEL_JSON : k < 23 ? MODEL_FORM : MODEL_NO_BODY;
-    m->form = w->kind == MODEL_FORM;
+    w->kind = k < 15 ? MODEL_JSON : k < 20 ? MODEL_FORM : k < 23 ? MODEL_MULTIPART : MODEL_NO_BODY;
+    m->form = w->kind == MODEL_FORM || w->kind == MODEL_MULTIPART;
+    m->parts = w->kind == MODEL_MULTIPART;
     w->body = w->kind == MODEL_NO_BODY ? value_new(m, M_MISSING) : document(m);
     if (w->kind == MODEL_NO_BODY)
         return;
@@ -613,7 +669,7 @@ void model_world_make(struct model_world *w, uint64_t seed)
     w->mem = ARENA_INIT;
     w->seed = seed;
     make_body(w, &m);
-    m.form = false;
+    m.form = m.parts = false;
     w->claims = document(&m);
     w->claims_text = written(&m, w->claims);
     m.form = true;

@@ -212,6 +212,16 @@ static value inside(const value *a, const value *list)
 
 /* -------------------------------------------------------------- operations */
 
+/* CEL's: the years 1 to 9999, and durations of some ten thousand years. */
+static bool in_range(const value *v)
+{
+    model_ns second = 1000000000, length = 315576000000 * second;
+
+    if (v->kind == M_TIME)
+        return v->ns >= -62135596800 * second && v->ns < 253402300800 * second;
+    return v->kind != M_DURATION || (v->ns >= -length && v->ns <= length);
+}
+
 static value join(struct eval *e, struct span a, struct span b)
 {
     char *p = arena_alloc(e->mem, a.n + b.n + 1);
@@ -241,7 +251,7 @@ static value math(struct eval *e, char op, const value *a, const value *b)
         v.kind = M_TIME;
     else
         v.kind = M_UNKNOWN;
-    return v;
+    return in_range(&v) ? v : of(M_UNKNOWN);
 }
 
 static unsigned distinct(const value *v)
@@ -284,13 +294,13 @@ static value test(char op, const value *a, const value *b)
 
 static value get(struct eval *e, const struct model_node *n, const value *v)
 {
-    model_ns unit = n->get == GET_HOURS ? 3600 : n->get == GET_MINUTES ? 60 : 1;
+    model_ns unit = n->get == G_HOURS ? 3600 : n->get == G_MINUTES ? 60 : 1;
 
     if (v->kind == M_TIME)
         return number(e, model_time_get(v->ns, n->get, n->zone));
     if (v->kind != M_DURATION)
         return of(M_UNKNOWN);
-    if (n->get == GET_MILLISECONDS)
+    if (n->get == G_MILLISECONDS)
         return number(e, (long)(v->ns / 1000000 % 1000));
     return number(e, (long)(v->ns / (unit * 1000000000)));
 }
@@ -319,7 +329,16 @@ static value parsed(enum model_node_kind kind, const value *v)
     bool good = is_text(v) && (kind == N_TIMESTAMP ? model_time_read(v->text, &out.ns)
                                                    : model_duration_read(v->text, &out.ns));
 
-    return good ? out : of(M_UNKNOWN);
+    return good && in_range(&out) ? out : of(M_UNKNOWN);
+}
+
+struct model_value model_window(struct arena *mem, const struct model_world *w, struct span text)
+{
+    uint64_t h = span_hash(text) ^ w->seed;
+    struct eval e = {.mem = mem, .w = w};
+    unsigned v = model_pick(&h, 12);
+
+    return v ? number(&e, v) : of(M_UNKNOWN);
 }
 
 /* -------------------------------------------------------------- conditions */
@@ -420,6 +439,8 @@ static value eval(struct eval *e, const struct model_node *n)
         return choose(e, n);
     case N_FOUND:
         return found(e, n->zone);
+    case N_WINDOW:
+        return model_window(e->mem, e->w, model_window_text(e->mem, n));
     case N_MACRO:
         return macro(e, n);
     case N_AND:
@@ -451,10 +472,10 @@ struct model_value model_eval(struct arena *mem, const struct model_world *w,
     return eval(&e, n);
 }
 
-char model_truth(struct arena *mem, const struct model_world *w, const struct model_node *n)
+struct model_value model_truth(struct arena *mem, const struct model_world *w,
+                               const struct model_node *n)
 {
     struct eval e = {.mem = mem, .w = w};
-    value v = condition(&e, n);
 
-    return v.kind != M_BOOL ? 'U' : v.boolean ? 'T' : 'F';
+    return condition(&e, n);
 }

@@ -64,9 +64,9 @@ static struct model_node *number_literal(struct gen *g)
                                        "15",    "0.1",    "40",
                                        "12",    "0e5",    "18446744073709551616"};
     static const char *const other[] = {"0xff", "0x0",   "0XA",  ".5",
-                                        "0x10", ".25e1", "-0x5", "0xFfFfFfFfFfFfFfFf1"};
+                                        "0x10", ".25e1", "-0x5", "0xFfFfFfFfFfFfFfFf"};
     static const char *const means[] = {"255", "0",   "10", "0.5",
-                                        "16",  "2.5", "-5", "295147905179352825841"};
+                                        "16",  "2.5", "-5", "18446744073709551615"};
     struct model_node *n = node(g, N_LITERAL, T_NUMBER);
     unsigned k = pick(g, 8);
     bool odd = g->f->literals && one_in(g, 8);
@@ -327,7 +327,7 @@ static struct model_node *getter(struct gen *g, unsigned depth)
     struct model_node *n = node(g, N_GET, T_NUMBER);
 
     if (g->f->durations && one_in(g, 3)) {
-        n->get = GET_HOURS + pick(g, 4);
+        n->get = G_HOURS + pick(g, 4);
         n->a = make(g, T_DURATION, depth);
     } else {
         n->get = pick(g, 10);
@@ -343,6 +343,31 @@ static struct model_node *found(struct gen *g)
     struct model_node *n = node(g, N_FOUND, T_NUMBER);
 
     n->zone = globs[pick(g, 6)];
+    return n;
+}
+
+/* Keys are counted by what they are before any list is walked: no variables. */
+static struct model_node *window(struct gen *g)
+{
+    static const char *const lengths[] = {"1s", "90m", "1h30m", "24h", "1d", "7d", "3600s"};
+    static const char *const keys[] = {"n", "s", "o.s", "x"};
+    struct model_node *n = node(g, N_WINDOW, T_NUMBER), *key;
+
+    n->op = "sc"[pick(g, 2)];
+    n->zone = lengths[pick(g, 7)];
+    n->a = ref(g, R_BODY, T_DYN);
+    steps(g, n->a, keys[pick(g, 4)]);
+    n->nargs = pick(g, 4);
+    n->args = arena_array(g->mem, struct model_node *, 4);
+    for (unsigned i = 0; i < n->nargs; i++) {
+        n->args[i] = key = ref(g,
+                               pick(g, 2)   ? R_BODY
+                               : pick(g, 2) ? R_CALLER_ID
+                                            : R_FUNCTION,
+                               T_DYN);
+        if (key->ref == R_BODY)
+            steps(g, key, keys[pick(g, 4)]);
+    }
     return n;
 }
 
@@ -382,6 +407,8 @@ static struct model_node *number(struct gen *g, unsigned depth)
     }
     if (k == 12)
         return one_in(g, 2) ? ref(g, R_REQUEST_SIZE, T_NUMBER) : number_literal(g);
+    if (k == 13 && g->f->windows && !g->nvars)
+        return window(g);
     return k < 5 ? number_literal(g) : dynamic(g, T_NUMBER, false);
 }
 
@@ -409,9 +436,6 @@ static struct model_node *text(struct gen *g, unsigned depth)
 
 static struct model_node *time_of(struct gen *g, unsigned depth)
 {
-    static const char *const some[] = {"2026-09-21T12:00:00Z", "2027-03-28T01:00:00+01:00",
-                                       "2026-10-25T00:59:59.999Z", "1970-01-02T00:00:00Z",
-                                       "2100-02-28T23:00:00-02:30"};
     unsigned k = pick(g, 8);
     struct model_node *n;
 
@@ -427,19 +451,14 @@ static struct model_node *time_of(struct gen *g, unsigned depth)
         return ref(g, R_NOW, T_TIME);
     n = node(g, N_TIMESTAMP, T_TIME);
     if (k == 4 || !g->f->dyn_time)
-        n->a = text_of(g, span_cstr(some[pick(g, 5)]));
+        n->a = text_of(g, model_time_text(g->mem, g->seed));
     else
         n->a = dynamic(g, T_TIME, false);
-    if (n->a->type != T_DYN && n->a->type != T_STRING)
-        n->a = text_of(g, span_cstr(some[0]));
     return n;
 }
 
 static struct model_node *duration(struct gen *g, unsigned depth)
 {
-    static const char *const some[] = {"1h30m", "90m",   "24h", "-1.5s",
-                                       "100ms", "2us",   "5ns", "1h1m1s1ms1us1ns",
-                                       "0",     "8760h", "+.5m"};
     unsigned k = pick(g, 8);
     struct model_node *n;
 
@@ -452,9 +471,7 @@ static struct model_node *duration(struct gen *g, unsigned depth)
     if (depth && k == 3 && g->f->ternary)
         return choice(g, T_DURATION, depth);
     n = node(g, N_TO_DURATION, T_DURATION);
-    n->a = k < 6 ? text_of(g, span_cstr(some[pick(g, 11)])) : dynamic(g, T_DURATION, false);
-    if (n->a->type != T_DYN && n->a->type != T_STRING)
-        n->a = text_of(g, span_cstr(some[0]));
+    n->a = k < 6 ? text_of(g, model_duration_text(g->mem, g->seed)) : dynamic(g, T_DURATION, false);
     return n;
 }
 
@@ -592,6 +609,15 @@ struct model_node *model_condition(struct arena *mem, uint64_t *seed,
     return make(&g, T_BOOL, 1 + model_pick(seed, 5));
 }
 
+struct model_node *model_operand(struct arena *mem, uint64_t *seed, const struct model_features *f)
+{
+    static const enum model_type types[] = {T_NUMBER, T_NUMBER, T_NUMBER,  T_STRING,
+                                            T_TIME,   T_TIME,   T_DURATION};
+    struct gen g = {.mem = mem, .seed = seed, .f = f};
+
+    return make(&g, types[model_pick(seed, 7)], 1 + model_pick(seed, 3));
+}
+
 /* --------------------------------------------------------------- shrinking */
 
 static bool is_closed(const struct model_node *n, unsigned bound)
@@ -608,7 +634,7 @@ static struct model_node *nth(struct model_node *n, unsigned *left, bool root)
 {
     struct model_node *kids[3] = {n->a, n->b, n->c}, *got;
 
-    if (!root && (n->type == T_BOOL || n->kind == N_FOUND) && is_closed(n, 0) && (*left)-- == 0)
+    if (!root && n->type != T_LIST && n->kind != N_LITERAL && is_closed(n, 0) && (*left)-- == 0)
         return n;
     for (unsigned i = 0; i < 3; i++) {
         got = kids[i] ? nth(kids[i], left, false) : NULL;
@@ -624,4 +650,22 @@ struct model_node *model_smaller(struct arena *mem, const struct model_node *n, 
 
     *copy = *n;
     return nth(copy, &which, true);
+}
+
+const struct model_node *model_window_at(const struct model_node *n, unsigned which)
+{
+    const struct model_node *kids[3] = {n->a, n->b, n->c}, *got;
+
+    if (n->kind == N_WINDOW)
+        return which ? NULL : n;
+    for (unsigned i = 0; i < 3; i++) {
+        unsigned held = 0;
+
+        while (kids[i] && (got = model_window_at(kids[i], held))) {
+            if (held++ == which)
+                return got;
+        }
+        which -= held;
+    }
+    return NULL;
 }

@@ -245,8 +245,12 @@ static bool remainder_of(struct arena *mem, const struct model_num *a, const str
         *out = *a;
         return true;
     }
-    if (a->point > DIGITS_MOST || b->point > DIGITS_MOST)
+    if (a->point > DIGITS_MOST)
         return false;
+    if (b->point > a->point) {
+        *out = *a;
+        return true;
+    }
     whole = arena_alloc(mem, (size_t)b->point);
     memcpy(whole, b->d, b->n);
     for (long i = a->point - 1; i >= 0; i--) {

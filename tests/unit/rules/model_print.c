@@ -8,6 +8,7 @@ struct printer {
     struct outbuf *o;
     uint64_t seed;
     const struct model_features *f;
+    bool plain; /* one spelling, no spaces */
 };
 
 enum level { L_IF = 1, L_OR, L_AND, L_RELATION, L_ADD, L_MULTIPLY, L_UNARY, L_MEMBER };
@@ -26,7 +27,7 @@ static void say(struct printer *p, const char *s)
 
 static void space(struct printer *p)
 {
-    unsigned k = pick(p, 40);
+    unsigned k = p->plain ? 39 : pick(p, 40);
 
     say(p, k == 0 ? "\n" : k == 1 ? "\t " : k == 2 ? " // why && not\n" : k < 20 ? " " : "");
 }
@@ -109,7 +110,7 @@ static void say_steps(struct printer *p, const struct model_node *n)
         if (s->is_index) {
             outbuf_printf(p->o, "[%u]", s->index);
         } else if (!memchr(s->key.p, ' ', s->key.n) && !memchr(s->key.p, '-', s->key.n) &&
-                   pick(p, 3)) {
+                   (p->plain || pick(p, 3))) {
             say(p, ".");
             outbuf_span_put(p->o, s->key);
         } else {
@@ -302,6 +303,44 @@ static void say_call(struct printer *p, const struct model_node *n)
     say(p, ")");
 }
 
+/* The keys are part of what a window is, so they are spelled in one way. */
+static void say_window(struct printer *p, const struct model_node *n)
+{
+    bool plain = p->plain;
+    model_ns length = 0;
+    struct span days = span_cstr(n->zone);
+
+    say(p, n->op == 's' ? "spent(" : "calls(");
+    space(p);
+    if (n->op == 's') {
+        say(p, "\"body");
+        p->plain = true;
+        say_steps(p, n->a);
+        p->plain = plain;
+        say(p, "\",");
+        space(p);
+    }
+    if (!plain) {
+        say_text(p, span_cstr(n->zone));
+    } else {
+        if (days.p[days.n - 1] == 'd')
+            length = (model_ns)(days.p[0] - '0') * 86400000000000;
+        else
+            model_duration_read(days, &length);
+        outbuf_printf(p->o, "\"%lds\"", (long)(length / 1000000000));
+    }
+    for (unsigned i = 0; i < n->nargs; i++) {
+        space(p);
+        say(p, ",");
+        space(p);
+        p->plain = true;
+        say_ref(p, n->args[i]);
+        p->plain = plain;
+    }
+    space(p);
+    say(p, ")");
+}
+
 static void say_node(struct printer *p, const struct model_node *n)
 {
     char op[2] = {n->op, 0};
@@ -345,6 +384,9 @@ static void say_node(struct printer *p, const struct model_node *n)
     case N_MATCHES:
         say_pattern(p, n);
         break;
+    case N_WINDOW:
+        say_window(p, n);
+        break;
     case N_TEST:
     case N_GET:
     case N_MACRO:
@@ -372,7 +414,16 @@ static void print(struct printer *p, const struct model_node *n, enum level leas
 void model_print(const struct model_node *n, uint64_t seed, const struct model_features *f,
                  struct outbuf *o)
 {
-    struct printer p = {o, seed, f};
+    struct printer p = {o, seed, f, false};
 
     print(&p, n, L_IF);
+}
+
+struct span model_window_text(struct arena *mem, const struct model_node *n)
+{
+    struct outbuf o = outbuf_on(arena_alloc(mem, 512), 512);
+    struct printer p = {&o, 0, NULL, true};
+
+    say_window(&p, n);
+    return outbuf_span(&o);
 }

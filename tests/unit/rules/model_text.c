@@ -423,25 +423,25 @@ long model_time_get(model_ns t, enum model_getter g, const char *zone)
     struct tm l = local((time_t)sec, zone);
 
     switch (g) {
-    case GET_YEAR:
+    case G_YEAR:
         return l.tm_year + 1900;
-    case GET_MONTH:
+    case G_MONTH:
         return l.tm_mon;
-    case GET_DATE:
+    case G_DATE:
         return l.tm_mday;
-    case GET_DAY_OF_MONTH:
+    case G_DAY_OF_MONTH:
         return l.tm_mday - 1;
-    case GET_DAY_OF_WEEK:
+    case G_DAY_OF_WEEK:
         return l.tm_wday;
-    case GET_DAY_OF_YEAR:
+    case G_DAY_OF_YEAR:
         return l.tm_yday;
-    case GET_HOURS:
+    case G_HOURS:
         return l.tm_hour;
-    case GET_MINUTES:
+    case G_MINUTES:
         return l.tm_min;
-    case GET_SECONDS:
+    case G_SECONDS:
         return l.tm_sec;
-    case GET_MILLISECONDS:
+    case G_MILLISECONDS:
         return (long)((t - sec * SECOND) / 1000000);
     }
     return 0;
