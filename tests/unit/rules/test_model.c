@@ -162,26 +162,25 @@ static enum rules_truth truth_of_value(const struct rules_value *v)
 }
 
 /* The value lives until the next run. */
-static struct rules_value run_program(const struct model_world *w, const struct rules_expr *e,
-                                      const struct model_node *tree)
+static struct rules_value run_program(struct arena *mem, const struct model_world *w,
+                                      const struct rules_expr *e, const struct model_node *tree)
 {
     static struct rules_run run;
     static struct call c;
     static char text[RULES_TEXT_ROOM], scratch[DOC_COUNT][65536];
     struct body_values doc[DOC_COUNT] = {0};
-    struct arena mem = ARENA_INIT;
     struct rules_value v;
 
     make_call(w, &c);
     for (unsigned d = 0; d < DOC_COUNT; d++) {
         const struct span in[DOC_COUNT] = {w->body_text, w->claims_text, w->query_text};
-        struct body_paths *p = body_paths_new(&mem);
-        uint16_t *slots = arena_array(&mem, uint16_t, e->paths.n[d] + 1);
+        struct body_paths *p = body_paths_new(mem);
+        uint16_t *slots = arena_array(mem, uint16_t, e->paths.n[d] + 1);
 
         for (unsigned i = 0; i < e->paths.n[d]; i++)
             slots[i] = (uint16_t)body_paths_add(p, e->paths.path[d][i]);
         doc[d].count = body_paths_count(p);
-        doc[d].v = arena_array(&mem, struct body_value, doc[d].count + 1);
+        doc[d].v = arena_array(mem, struct body_value, doc[d].count + 1);
         body_read(p, type_of(w, d), in[d], span_of(scratch[d], sizeof(scratch[d])), &doc[d]);
         run.slots[d] = slots;
         run.form[d] = body_type_is_form(type_of(w, d));
@@ -191,10 +190,9 @@ static struct rules_value run_program(const struct model_world *w, const struct 
     run.text = (struct rules_text){text, 0, sizeof(text)};
     if (!rules_run_adopt(&run, &e->needs))
         fail_msg("no memory");
-    set_windows(&mem, w, e, tree, &run);
+    set_windows(mem, w, e, tree, &run);
     run.loop_steps = run.loop_bytes = 0;
     v = rules_eval(e, &run);
-    arena_free(&mem);
     if (e->constant && truth_of_value(&v) != e->says)
         fail_msg("a constant is said to be %u", e->says);
     return v;
@@ -308,7 +306,7 @@ static bool disagrees(struct arena *mem, const struct model_world *w, const stru
 
     if (!e)
         return false;
-    got = run_program(w, e, n);
+    got = run_program(mem, w, e, n);
     return !agree(mem, &got, &want);
 }
 
@@ -363,7 +361,7 @@ static void report(struct arena *mem, const struct model_world *w, const struct 
                                         : "none",
            SPAN_ARG(w->body_text), SPAN_ARG(w->claims_text), SPAN_ARG(w->query_text));
     show("expected", &value);
-    value = run_program(w, compile(text, is_condition(least), mem), least);
+    value = run_program(mem, w, compile(text, is_condition(least), mem), least);
     show("came", &value);
     fail_msg("the program and the tree disagree");
 }
@@ -386,7 +384,7 @@ static void one_expression(uint64_t seed, unsigned long *seen)
 
         model_world_make(&w, seed ^ (uint64_t)(i + 1) << 60);
         want = expected(&mem, &w, n);
-        got = run_program(&w, e, n);
+        got = run_program(&mem, &w, e, n);
         if (!agree(&mem, &got, &want))
             report(&mem, &w, n, seed);
         seen[got.kind == VALUE_BOOL ? got.boolean : got.kind <= VALUE_MISSING ? 2 : 3]++;
