@@ -577,7 +577,7 @@ uint64_t rules_decimal_hash(struct span a)
     struct reader r = {.s = a};
     bool negative = a.n && a.p[0] == '-', any = false;
     int64_t place = 0, e;
-    uint64_t h = 1;
+    uint64_t h = 0x9e3779b97f4a7c15u;
     unsigned digit, zeros = 0;
 
     r.s = span_from(a, negative);

@@ -62,6 +62,27 @@ static enum rules_truth said(const struct rules_value *v)
     return v->kind == VALUE_BOOL ? truth_of(v->boolean) : TRUTH_UNKNOWN;
 }
 
+/* An explanation runs the same program, and tells of each part within its text. */
+static void explain(const struct rules_expr *e, struct rules_run *run, enum rules_truth want)
+{
+    struct rules_trace t = {calloc(e->ncode, sizeof(*t.at))};
+    struct rules_value v;
+
+    if (!t.at)
+        abort();
+    run->trace = &t;
+    run->loop_steps = run->loop_bytes = 0;
+    v = rules_eval_traced(e, run);
+    run->trace = NULL;
+    if (said(&v) != want)
+        abort();
+    for (unsigned i = 0; i < e->nparts; i++)
+        if (e->parts[i].from > e->parts[i].to || e->parts[i].to > e->source.n ||
+            e->parts[i].pc >= e->ncode)
+            abort();
+    free(t.at);
+}
+
 static void run_expression(const struct rules_expr *e, const struct rules_call *c)
 {
     struct rules_value first;
@@ -98,6 +119,7 @@ static void run_expression(const struct rules_expr *e, const struct rules_call *
     first = rules_eval(e, &run);
     if (e->constant && said(&first) != e->says)
         abort();
+    explain(e, &run, said(&first));
     arena_free(&mem);
 }
 
