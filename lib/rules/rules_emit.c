@@ -47,6 +47,12 @@ static struct rules_value keep(struct emitter *e, struct rules_value v)
 
 static unsigned constant(struct emitter *e, struct rules_value v)
 {
+    uint64_t whole;
+
+    if (v.kind == VALUE_NUMBER && span_u64(v.text, &whole) && whole <= INT64_MAX) {
+        v.boolean = true;
+        v.seconds = (int64_t)whole;
+    }
     e->constants[e->nconstants] = keep(e, v);
     return e->nconstants++;
 }
@@ -147,6 +153,21 @@ static void emit_loop(struct emitter *e, const struct rules_ast *n)
     e->depth--; /* what the element gave is counted, not kept */
 }
 
+static bool is_doc_test(const struct rules_ast *n)
+{
+    return n->kind == AST_CMP && n->a->kind == AST_REF && n->a->ref == REF_DOC &&
+           n->b->kind == AST_LITERAL;
+}
+
+/* The part that is the document's value has the first instruction, the test the second. */
+static void emit_doc_test(struct emitter *e, const struct rules_ast *n)
+{
+    e->parts[e->nparts++] = (struct rules_part){(uint16_t)n->a->from, (uint16_t)n->a->to,
+                                                (uint16_t)e->inside, (uint16_t)e->ncode};
+    put(e, OP_DOC_CMP, n->a->doc | (unsigned)n->cmp << 2, n->a->slot, 1);
+    put(e, OP_CONST, 0, constant(e, n->b->value), 0);
+}
+
 /* The operands that there are, then the instruction. */
 static void emit_operation(struct emitter *e, const struct rules_ast *n)
 {
@@ -197,7 +218,10 @@ static void emit_node(struct emitter *e, const struct rules_ast *n)
         put(e, OP_WINDOW, 0, window_index(e, n->window), 1);
         break;
     default:
-        emit_operation(e, n);
+        if (is_doc_test(n))
+            emit_doc_test(e, n);
+        else
+            emit_operation(e, n);
         break;
     }
 }

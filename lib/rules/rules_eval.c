@@ -135,9 +135,6 @@ static enum rules_truth test(const struct rules_instr *i, const struct rules_val
                              const struct rules_value *b)
 {
     switch ((enum rules_op)i->op) {
-    case OP_AND:
-    case OP_OR:
-        return logic(a, b, i->op == OP_OR);
     case OP_CMP:
         return rules_value_cmp((enum rules_cmp)i->x, a, b);
     default:
@@ -260,6 +257,68 @@ static unsigned choose(const struct rules_expr *e, const struct rules_instr *i,
     return top->boolean ? pc + 1 : i->arg;
 }
 
+/* Digits alone, so few that they fit. */
+static inline bool small_number(struct span s, int64_t *out)
+{
+    int64_t v = 0;
+
+    if (s.n == 0 || s.n > 18)
+        return false;
+    for (size_t i = 0; i < s.n; i++) {
+        unsigned d = (unsigned)(unsigned char)s.p[i] - '0';
+
+        if (d > 9)
+            return false;
+        v = v * 10 + d;
+    }
+    *out = v;
+    return true;
+}
+
+static inline bool ordered(enum rules_cmp op, int64_t a, int64_t b)
+{
+    switch (op) {
+    case CMP_EQ:
+        return a == b;
+    case CMP_NE:
+        return a != b;
+    case CMP_LT:
+        return a < b;
+    case CMP_LE:
+        return a <= b;
+    case CMP_GT:
+        return a > b;
+    case CMP_GE:
+        return a >= b;
+    }
+    return false;
+}
+
+/* A value of a document beside a constant. Small whole numbers, and whether two strings are the
+ * same, are settled here; all else as everywhere. */
+static inline enum rules_truth doc_cmp(enum rules_cmp op, const struct body_value *v, bool form,
+                                       const struct rules_value *constant)
+{
+    struct rules_value read;
+    int64_t n;
+
+    if (v->kind == BODY_NUMBER && constant->kind == VALUE_NUMBER && constant->boolean &&
+        small_number(v->text, &n))
+        return truth_of(ordered(op, n, constant->seconds));
+    if (v->kind == BODY_STRING && constant->kind == VALUE_STRING && op <= CMP_NE)
+        return truth_of(span_eq(v->text, constant->text) == (op == CMP_EQ));
+    rules_value_read(v, form, &read);
+    return rules_value_cmp(op, &read, constant);
+}
+
+static inline void both(struct rules_value *a, const struct rules_value *b, bool by)
+{
+    if (a->kind == VALUE_BOOL && b->kind == VALUE_BOOL)
+        a->boolean = by ? a->boolean || b->boolean : a->boolean && b->boolean;
+    else
+        put_truth(a, logic(a, b, by));
+}
+
 static void show(struct rules_trace *t, unsigned pc, const struct rules_value *v)
 {
     struct outbuf o = outbuf_on(t->at[pc].text, sizeof(t->at[pc].text));
@@ -293,6 +352,27 @@ execute(const struct rules_expr *e, struct rules_run *r, unsigned pc, unsigned s
         case OP_DOC:
             rules_value_read(&r->doc[i->x].v[r->slots[i->x][i->arg]], r->form[i->x], end++);
             break;
+        case OP_DOC_CMP: {
+            const struct body_value *v = &r->doc[i->x & 3].v[r->slots[i->x & 3][i->arg]];
+            bool form = r->form[i->x & 3];
+
+            if (element)
+                r->loop_bytes += v->text.n;
+            if (traced) {
+                rules_value_read(v, form, end);
+                show(r->trace, pc, end);
+            }
+            put_truth(end++,
+                      doc_cmp((enum rules_cmp)(i->x >> 2), v, form, &e->constants[i[1].arg]));
+            pc++;
+            next++;
+            break;
+        }
+        case OP_AND:
+        case OP_OR:
+            both(&end[-2], &end[-1], i->op == OP_OR);
+            end--;
+            break;
         case OP_JUMP_FALSE:
         case OP_JUMP_TRUE:
             if (settled(&end[-1], i->op == OP_JUMP_TRUE))
@@ -312,8 +392,6 @@ execute(const struct rules_expr *e, struct rules_run *r, unsigned pc, unsigned s
         case OP_NOT:
             put_truth(&end[-1], not(&end[-1]));
             break;
-        case OP_AND:
-        case OP_OR:
         case OP_CMP:
         case OP_STARTS:
         case OP_ENDS:

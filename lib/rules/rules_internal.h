@@ -91,7 +91,7 @@ struct rules_table;
 /* Programs copy these often: 32 bytes. */
 struct rules_value {
     enum rules_value_kind kind;
-    bool boolean;
+    bool boolean; /* of a constant number: it is whole, not negative, and `seconds` holds it, too */
     bool literal; /* a `null` that the rule itself says: a test for null, not a value */
     unsigned n;
     struct span text;
@@ -394,7 +394,9 @@ enum rules_op {
     OP_OR,
     OP_JUMP_FALSE, /* arg: where to, if the top is false; the top stays */
     OP_JUMP_TRUE,
-    OP_CMP, /* x: enum rules_cmp */
+    OP_CMP,     /* x: enum rules_cmp */
+    OP_DOC_CMP, /* OP_DOC and, with the constant of the instruction that follows, OP_CMP: most of
+                   what conditions do. x: enum rules_doc, and the enum rules_cmp from bit 2 on */
     OP_IN,
     OP_ARITH, /* x: enum rules_arith */
     OP_NEGATE,
