@@ -76,6 +76,8 @@ def main():
             elif says and not said:
                 used.add(says)
     for name in (n for d in directories for n in sorted(glob.glob(f"{d}/**/*.yaml", recursive=True))):
+        if os.path.basename(os.path.dirname(name)) == "tests":
+            continue  # calls for `rules test`, no rules
         with open(name) as f:
             said = faults(validator, f.read())
         total += 1
