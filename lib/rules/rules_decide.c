@@ -15,6 +15,8 @@ struct rules_scratch {
     size_t room[DOC_COUNT]; /* of text[] */
     struct rules_run run;
     struct rules_windows windows;
+    uint8_t *shared; /* answers of the plan's shared conjuncts: 0, or the truth and 1 */
+    size_t nshared;
 };
 
 struct rules_scratch *rules_scratch_new(void)
@@ -44,6 +46,7 @@ void rules_scratch_free(struct rules_scratch *x)
         free(x->text[d]);
     }
     free(x->run.text.p);
+    free(x->shared);
     rules_run_free(&x->run);
     free(x);
 }
@@ -76,8 +79,21 @@ static bool grow_text(struct rules_scratch *x, unsigned d, size_t n)
     return true;
 }
 
+static bool grow_shared(struct rules_scratch *x, size_t n)
+{
+    uint8_t *p = n > x->nshared ? realloc(x->shared, n) : x->shared;
+
+    if (n > x->nshared && !p)
+        return false;
+    x->shared = p;
+    x->nshared = n > x->nshared ? n : x->nshared;
+    return true;
+}
+
 bool rules_scratch_adopt(struct rules_scratch *x, const struct rules_set *s)
 {
+    if (!grow_shared(x, s->most_shared))
+        return false;
     for (unsigned d = 0; d < DOC_COUNT; d++)
         if (!grow_values(x, d, s->most_paths[d]) ||
             !grow_text(x, d, (d == DOC_BODY ? s->most_body : SMALL_ROOM) + s->most_state[d] + 64))
@@ -136,25 +152,52 @@ static void run_on(struct rules_scratch *x, const struct rules_candidate *c)
     x->run.window = c->window ? rules_windows_of(&x->windows, c) : NULL;
 }
 
+/* Many rules on a function ask the same beside what is their own: that is looked at once. */
+static enum rules_truth conjunct(struct rules_scratch *x, const struct rules_candidate *c,
+                                 unsigned i)
+{
+    uint8_t *kept = c->shared[i] == RULES_NOT_SHARED ? NULL : &x->shared[c->shared[i]];
+    enum rules_truth t;
+
+    if (kept && *kept)
+        return (enum rules_truth)(*kept - 1);
+    t = rules_eval_conjunct(c->when, &x->run, &c->when->conjuncts[i]);
+    if (kept)
+        *kept = (uint8_t)(t + 1);
+    return t;
+}
+
+/* As && joins them: one that is false settles it, whatever else is unknown. */
+static enum rules_truth condition(struct rules_scratch *x, const struct rules_candidate *c)
+{
+    enum rules_truth all = TRUTH_YES, t;
+
+    run_on(x, c);
+    for (unsigned i = 0; i < c->when->nconjuncts; i++) {
+        t = conjunct(x, c, i);
+        if (t == TRUTH_NO)
+            return TRUTH_NO;
+        all = t == TRUTH_UNKNOWN ? TRUTH_UNKNOWN : all;
+    }
+    return all;
+}
+
 /* Unknown counts against the call: it makes a rule that blocks or holds match, and never one that
  * allows. */
 static bool matches(struct rules_scratch *x, const struct rules_candidate *c, uint64_t now_ns,
                     bool *unknown)
 {
     const struct rules_rule *rule = c->rule;
-    struct rules_value v;
+    enum rules_truth t;
 
     *unknown = false;
     if (rule->then == RULES_ALLOW && rule->expires_ns && now_ns >= rule->expires_ns)
         return false;
     if (!c->when)
         return true;
-    run_on(x, c);
-    v = rules_eval(c->when, &x->run);
-    if (v.kind == VALUE_BOOL)
-        return v.boolean;
-    *unknown = true;
-    return rule->then != RULES_ALLOW;
+    t = condition(x, c);
+    *unknown = t == TRUTH_UNKNOWN;
+    return *unknown ? rule->then != RULES_ALLOW : t == TRUTH_YES;
 }
 
 /* What is to be decided, by which rules. */
@@ -201,6 +244,8 @@ static void judge(const struct matter *m, struct rules_verdict *v, bool hits)
     v->unknown = false;
     v->nmatched = v->more = 0;
     m->x->run.loop_steps = m->x->run.loop_bytes = 0;
+    if (p->nshared)
+        memset(m->x->shared, 0, p->nshared);
     for (unsigned i = 0; i < p->n; i++) {
         const struct rules_rule *rule = p->candidates[i].rule, *before = v->rule;
         bool unknown;

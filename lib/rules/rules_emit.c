@@ -12,8 +12,10 @@ struct emitter {
     struct rules_value *constants;
     struct rules_loop *loops;
     struct rules_part *parts;
-    unsigned ncode, nconstants, nloops, nparts, depth, deepest;
+    struct rules_conjunct *conjuncts;
+    unsigned ncode, nconstants, nloops, nparts, nconjuncts, depth, deepest;
     unsigned inside; /* how deep in the tree */
+    bool top;        /* nothing but && above */
     struct rules_needs needs;
     struct rules_list windows; /* struct rules_ast_window */
 };
@@ -78,10 +80,11 @@ static void emit_ref(struct emitter *e, const struct rules_ast *n)
 
 static void emit_logic(struct emitter *e, const struct rules_ast *n)
 {
-    bool and = n->kind == AST_AND;
+    bool and = n->kind == AST_AND, top = e->top;
     unsigned jump;
 
     emit(e, n->a);
+    e->top = top;
     jump = put(e, and? OP_JUMP_FALSE : OP_JUMP_TRUE, 0, 0, 0);
     emit(e, n->b);
     put(e, and? OP_AND : OP_OR, 0, 0, -1);
@@ -226,12 +229,49 @@ static void emit_node(struct emitter *e, const struct rules_ast *n)
     }
 }
 
+/* A search through a constant is all that `in` may do: one through the call's own array is paid
+ * for. */
+static bool is_plain(const struct rules_instr *code, unsigned start, unsigned stop)
+{
+    for (unsigned i = start; i < stop; i++)
+        switch ((enum rules_op)code[i].op) {
+        case OP_LOOP:
+        case OP_ARITH:
+        case OP_WINDOW:
+            return false;
+        case OP_IN:
+            if (code[i - 1].op != OP_CONST)
+                return false;
+            break;
+        default:
+            break;
+        }
+    return true;
+}
+
+static struct rules_conjunct *conjunct_begin(struct emitter *e, const struct rules_ast *n)
+{
+    struct rules_conjunct *c = &e->conjuncts[e->nconjuncts++];
+
+    *c = (struct rules_conjunct){
+        .start = (uint16_t)e->ncode, .from = (uint16_t)n->from, .to = (uint16_t)n->to};
+    return c;
+}
+
+static void conjunct_end(struct emitter *e, struct rules_conjunct *c)
+{
+    c->stop = (uint16_t)e->ncode;
+    c->plain = is_plain(e->code, c->start, c->stop);
+}
+
 /* What the rule itself says as it stands explains itself. */
 static void emit(struct emitter *e, const struct rules_ast *n)
 {
+    struct rules_conjunct *conjunct = e->top && n->kind != AST_AND ? conjunct_begin(e, n) : NULL;
     struct rules_part *part = NULL;
     unsigned loop = e->nloops;
 
+    e->top = e->top && n->kind == AST_AND;
     if (n->kind != AST_LITERAL || e->inside == 0) {
         part = &e->parts[e->nparts++];
         *part = (struct rules_part){(uint16_t)n->from, (uint16_t)n->to, (uint16_t)e->inside, 0};
@@ -239,6 +279,8 @@ static void emit(struct emitter *e, const struct rules_ast *n)
     e->inside++;
     emit_node(e, n);
     e->inside--;
+    if (conjunct)
+        conjunct_end(e, conjunct);
     if (part) /* a loop's value is there before what it asks of its elements */
         part->pc = (uint16_t)((n->kind == AST_LOOP ? e->loops[loop].start : e->ncode) - 1);
 }
@@ -246,6 +288,11 @@ static void emit(struct emitter *e, const struct rules_ast *n)
 static size_t count(const struct rules_ast *n)
 {
     return n ? 1 + count(n->a) + count(n->b) + count(n->c) : 0;
+}
+
+static size_t count_conjuncts(const struct rules_ast *n)
+{
+    return n->kind == AST_AND ? count_conjuncts(n->a) + count_conjuncts(n->b) : 1;
 }
 
 static struct rules_paths keep_paths(struct arena *mem, const struct rules_paths *from)
@@ -273,7 +320,7 @@ static bool emit_windows(struct emitter *e, struct rules_expr *x);
 static struct rules_expr *program(const struct rules_source_text *src, struct arena *mem,
                                   const struct rules_ast *ast, const struct rules_paths *kept)
 {
-    struct emitter e = {.src = src, .mem = mem};
+    struct emitter e = {.src = src, .mem = mem, .top = true};
     struct rules_expr *x = arena_new(mem, struct rules_expr);
     size_t n = count(ast);
 
@@ -282,6 +329,7 @@ static struct rules_expr *program(const struct rules_source_text *src, struct ar
     e.constants = arena_array(mem, struct rules_value, n);
     e.loops = arena_array(mem, struct rules_loop, n);
     e.parts = arena_array(mem, struct rules_part, n);
+    e.conjuncts = arena_array(mem, struct rules_conjunct, count_conjuncts(ast));
     emit(&e, ast);
     if (e.deepest > RULES_STACK) {
         rules_expr_error(src, 0, "the expression is nested too deep");
@@ -289,6 +337,8 @@ static struct rules_expr *program(const struct rules_source_text *src, struct ar
     }
     x->code = e.code;
     x->ncode = e.ncode;
+    x->conjuncts = e.conjuncts;
+    x->nconjuncts = e.nconjuncts;
     x->constants = e.constants;
     x->loops = e.loops;
     x->parts = e.parts;

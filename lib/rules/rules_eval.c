@@ -427,6 +427,16 @@ struct rules_value rules_eval(const struct rules_expr *e, struct rules_run *r)
     return execute(e, r, 0, e->ncode, r->stack, false, false);
 }
 
+enum rules_truth rules_eval_conjunct(const struct rules_expr *e, struct rules_run *r,
+                                     const struct rules_conjunct *c)
+{
+    struct rules_value v;
+
+    r->text.used = 0;
+    v = execute(e, r, c->start, c->stop, r->stack, false, false);
+    return v.kind == VALUE_BOOL ? truth_of(v.boolean) : TRUTH_UNKNOWN;
+}
+
 struct rules_value rules_eval_traced(const struct rules_expr *e, struct rules_run *r)
 {
     r->text.used = 0;

@@ -466,9 +466,20 @@ struct rules_part {
 
 /* Jumps lead forward only: a program of n instructions takes at most n steps, and as many again for
  * each element of what it loops over, which rules_run bounds. */
+/* One of the conditions that && joins at the top: `a && (b || c) && d` has three. Each is a stretch
+ * of the program that can be run alone. */
+struct rules_conjunct {
+    uint16_t start, stop; /* instructions */
+    uint16_t from, to;    /* in the source */
+    bool plain; /* takes nothing from a decision's budget and asks for no window: it gives the same
+                   however often it is run for one call */
+};
+
 struct rules_expr {
     const struct rules_instr *code;
     unsigned ncode;
+    const struct rules_conjunct *conjuncts; /* one at least */
+    unsigned nconjuncts;
     const struct rules_value *constants;
     struct rules_paths paths;
     struct body_paths *claims; /* issuers' expressions: their own compiled paths */
@@ -537,6 +548,8 @@ struct rules_run {
     struct rules_value stack[RULES_STACK];
 };
 struct rules_value rules_eval(const struct rules_expr *e, struct rules_run *r);
+enum rules_truth rules_eval_conjunct(const struct rules_expr *e, struct rules_run *r,
+                                     const struct rules_conjunct *c);
 /* Gives a run (zeroed at first) room for loops and patterns; what it had stays. False: no memory.
  * Not on the road. */
 bool rules_run_adopt(struct rules_run *r, const struct rules_needs *needs);
@@ -579,9 +592,12 @@ void *rules_map_get(const struct rules_map *m, struct span key);
 
 /* -------------------------------------------------------------- the set */
 
+#define RULES_NOT_SHARED UINT16_MAX
+
 struct rules_candidate {
     const struct rules_rule *rule;
     const struct rules_expr *when; /* NULL: always */
+    const uint16_t *shared;        /* by conjunct: which of the plan's it is, or RULES_NOT_SHARED */
     const uint16_t *slots[DOC_COUNT];
     const uint8_t *window; /* condition's window -> index into the plan's */
 };
@@ -601,6 +617,7 @@ struct rules_plan {
     size_t state[DOC_COUNT];           /* scratch that reading takes beside the texts */
     struct rules_plan_window *windows; /* room for RULES_WINDOWS_MAX, if there are any */
     unsigned nwindows;
+    unsigned nshared; /* different conjuncts whose answer is kept for the other candidates */
     bool needs_body, needs_found;
 };
 
@@ -718,6 +735,7 @@ struct rules_set {
     unsigned most_paths[DOC_COUNT];
     size_t most_state[DOC_COUNT];
     size_t most_body;
+    unsigned most_shared;
     uint64_t longest_window;  /* ns */
     struct rules_needs needs; /* of its conditions */
 };

@@ -225,8 +225,32 @@ static const uint8_t *join_windows(struct planner *p, struct rules_plan *plan,
     return window;
 }
 
+/* What says the same is the same: the rules on one function look at one call. Only what does not
+ * depend on how often it is run is run once. */
+static const uint16_t *share_conjuncts(struct planner *p, struct rules_plan *plan,
+                                       struct rules_map *known, const struct rules_expr *when)
+{
+    unsigned n = when ? when->nconjuncts : 0;
+    uint16_t *shared = arena_array(&p->l->set->mem, uint16_t, n ? n : 1);
+
+    for (unsigned i = 0; i < n; i++) {
+        const struct rules_conjunct *c = &when->conjuncts[i];
+        struct span text = span_of(when->source.p + c->from, (size_t)(c->to - c->from));
+        uintptr_t place = plan->nshared + 1;
+
+        shared[i] = RULES_NOT_SHARED;
+        if (!c->plain || (plan->nshared == RULES_NOT_SHARED && !rules_map_get(known, text)))
+            continue;
+        place = (uintptr_t)rules_map_put(known, &p->l->tmp, text, (void *)place);
+        shared[i] = (uint16_t)(place ? place - 1 : plan->nshared++);
+    }
+    return shared;
+}
+
 static void measure(struct rules_set *s, struct rules_plan *plan)
 {
+    if (plan->nshared > s->most_shared)
+        s->most_shared = plan->nshared;
     for (unsigned d = 0; d < DOC_COUNT; d++) {
         plan->npaths[d] = plan->paths[d] ? body_paths_count(plan->paths[d]) : 0;
         if (plan->npaths[d] > s->most_paths[d])
@@ -241,6 +265,7 @@ static struct rules_plan *make_plan(struct planner *p, const struct class *c)
 {
     struct rules_plan *plan = arena_new(&p->l->set->mem, struct rules_plan);
     struct rules_candidate *candidates;
+    struct rules_map conjuncts = {0};
 
     plan->n = c->n;
     candidates = arena_array(&p->l->set->mem, struct rules_candidate, c->n + 1);
@@ -254,6 +279,7 @@ static struct rules_plan *make_plan(struct planner *p, const struct class *c)
         for (unsigned d = 0; d < DOC_COUNT; d++)
             at->slots[d] = join_paths(p, plan, c->rule, (enum rules_doc)d);
         at->window = join_windows(p, plan, c->rule, at);
+        at->shared = share_conjuncts(p, plan, &conjuncts, at->when);
     }
     measure(p->l->set, plan);
     return plan;
