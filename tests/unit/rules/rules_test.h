@@ -60,7 +60,7 @@ static inline void test_dir_make(struct test_dir *t)
 
 static inline void test_dir_put(const struct test_dir *t, const char *name, const char *text)
 {
-    char path[300];
+    char path[400];
     FILE *f;
 
     snprintf(path, sizeof(path), "%s/%s", t->path, name);
