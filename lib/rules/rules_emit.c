@@ -316,33 +316,51 @@ static struct rules_paths keep_paths(struct arena *mem, const struct rules_paths
 
 static bool emit_windows(struct emitter *e, struct rules_expr *x);
 
+static const void *keep_array(struct arena *mem, const void *from, size_t n, size_t size)
+{
+    void *to = arena_alloc_array(mem, n ? n : 1, size);
+
+    if (n)
+        memcpy(to, from, n * size);
+    return to;
+}
+
+/* Of what there was room for as much as there is: a set has many programs, and those of one
+ * function shall lie close together. */
+static void keep_program(struct rules_expr *x, const struct emitter *e)
+{
+    x->ncode = e->ncode;
+    x->nconjuncts = e->nconjuncts;
+    x->nparts = e->nparts;
+    x->code = keep_array(e->mem, e->code, e->ncode, sizeof(*e->code));
+    x->conjuncts = keep_array(e->mem, e->conjuncts, e->nconjuncts, sizeof(*e->conjuncts));
+    x->constants = keep_array(e->mem, e->constants, e->nconstants, sizeof(*e->constants));
+    x->loops = keep_array(e->mem, e->loops, e->nloops, sizeof(*e->loops));
+    x->parts = keep_array(e->mem, e->parts, e->nparts, sizeof(*e->parts));
+}
+
 /* A program over paths that are kept already. NULL after a complaint. */
 static struct rules_expr *program(const struct rules_source_text *src, struct arena *mem,
                                   const struct rules_ast *ast, const struct rules_paths *kept)
 {
     struct emitter e = {.src = src, .mem = mem, .top = true};
     struct rules_expr *x = arena_new(mem, struct rules_expr);
+    struct arena tmp = ARENA_INIT;
     size_t n = count(ast);
 
     /* A node makes at most three instructions and one constant. */
-    e.code = arena_array(mem, struct rules_instr, n * 3);
-    e.constants = arena_array(mem, struct rules_value, n);
-    e.loops = arena_array(mem, struct rules_loop, n);
-    e.parts = arena_array(mem, struct rules_part, n);
-    e.conjuncts = arena_array(mem, struct rules_conjunct, count_conjuncts(ast));
+    e.code = arena_array(&tmp, struct rules_instr, n * 3);
+    e.constants = arena_array(&tmp, struct rules_value, n);
+    e.loops = arena_array(&tmp, struct rules_loop, n);
+    e.parts = arena_array(&tmp, struct rules_part, n);
+    e.conjuncts = arena_array(&tmp, struct rules_conjunct, count_conjuncts(ast));
     emit(&e, ast);
+    keep_program(x, &e);
+    arena_free(&tmp);
     if (e.deepest > RULES_STACK) {
         rules_expr_error(src, 0, "the expression is nested too deep");
         return NULL;
     }
-    x->code = e.code;
-    x->ncode = e.ncode;
-    x->conjuncts = e.conjuncts;
-    x->nconjuncts = e.nconjuncts;
-    x->constants = e.constants;
-    x->loops = e.loops;
-    x->parts = e.parts;
-    x->nparts = e.nparts;
     x->needs = e.needs;
     x->paths = *kept;
     x->type = ast->type;
