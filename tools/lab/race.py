@@ -265,6 +265,8 @@ class RaceLab(lab_module.Lab):
         super()._rules()
         example = os.path.join(lab_module.ROOT, "rules", "example")
         for name in os.listdir(example):
+            if not name.endswith((".yaml", ".json")):
+                continue
             with open(os.path.join(example, name)) as f:
                 text = f.read()
             if name.endswith(".json"):
