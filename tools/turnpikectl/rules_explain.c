@@ -278,12 +278,13 @@ static int from_store(const struct ctl *c, struct judge *j, json_t *all, struct 
 int ctl_rules_explain(const struct ctl *c, const char *directory)
 {
     struct judge *j;
-    json_t *all = json_array();
     struct diags d;
     int code = CTL_FILES;
+    json_t *all;
 
     if (!c->call)
         return ctl_usage("rules explain DIR --call FILE [--as CALLER] [--name NAME], or --call ID");
+    all = json_array();
     diags_init(&d);
     j = judge_open(directory, &d);
     if (j)
