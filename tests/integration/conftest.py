@@ -55,6 +55,11 @@ def check_log(lab):
         assert word not in log, log[-6000:]
 
 
+def lacks(what):
+    """Leaves a test out since the machine has not what it needs. tools/test counts any other skip as a failure."""
+    pytest.skip(f"this machine lacks {what}")
+
+
 @contextlib.contextmanager
 def checked(lab):
     """Whatever the tests did to it, it must still be there, without a complaint, and end in order."""

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from conftest import checked
+from conftest import checked, lacks
 from lab.scenarios import wait_for
 from test_durability import Disk
 
@@ -34,17 +34,17 @@ def node_version():
 @pytest.fixture(scope="module")
 def sdks(request):
     if node_version() < NODE or not shutil.which("npm"):
-        pytest.skip(f"the SDKs need Node {NODE}, and npm to fetch them")
+        lacks(f"Node {NODE} or npm, which the vendors' SDKs need")
     where = os.path.join(os.path.abspath(request.config.getoption("--build")), "sdks")
     done = os.path.join(where, "complete")
     wanted = "\n".join(PACKAGES)
     if not os.path.exists(done) or open(done).read() != wanted:
         os.makedirs(where, exist_ok=True)
-        fetched = subprocess.run(["npm", "install", "--prefix", where, "--no-save", "--no-package-lock", "--no-audit",
-                                  "--no-fund", "--ignore-scripts", *PACKAGES], stdout=subprocess.PIPE,
-                                 stderr=subprocess.STDOUT, text=True, timeout=300)
+        fetched = subprocess.run(["timeout", "300", "npm", "install", "--prefix", where, "--no-save", "--no-package-lock",
+                                  "--no-audit", "--no-fund", "--ignore-scripts", *PACKAGES], stdout=subprocess.PIPE,
+                                 stderr=subprocess.STDOUT, text=True)
         if fetched.returncode:
-            pytest.skip("the SDKs are not to be had: " + fetched.stdout[-300:])
+            lacks("a way to npm's packages: " + fetched.stdout[-300:])
         with open(done, "w") as f:
             f.write(wanted)
     return where
