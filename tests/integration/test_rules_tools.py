@@ -137,6 +137,25 @@ def test_diff_and_explain_of_recorded_calls(rules, lab, tmp_path):
     assert rules("explain", new, "--call", "00ff", *store).returncode == 4
 
 
+CARDS = """callers: {shop: {id: shop}}
+calls:
+  - {name: a token, as: shop, request: GET https://api.x.example/, headers: {X-Api-Key: "4242424242424242"}, expect: allow}
+  - {name: a note, as: shop, request: GET https://api.x.example/, headers: {X-Note: "4242424242424242"}, expect: block}
+"""
+
+
+def test_found_does_not_look_at_who_calls(rules, tmp_path):
+    """As the appliance does: a card in a field that names the caller is none of the call's."""
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "a.yaml").write_text(
+        "connections:\n  x: {hosts: [api.x.example], identify: [], functions: {read: GET /**}}\nrules:\n"
+        "  - {id: 1, name: read, on: x.read, then: allow}\n"
+        "  - {id: 2, name: no cards, on: x.read, when: 'found(\"pci.card\")', then: block}\n")
+    (tmp_path / "tests" / "a.yaml").write_text(CARDS)
+    done = rules("test", tmp_path)
+    assert done.returncode == 0, done
+
+
 def test_usage(rules):
     for args in (["test"], ["diff", "a"], ["explain", EXAMPLE], ["nonsense"], ["diff", "a", "b", "--since", "soon"]):
         assert rules(*args).returncode == 64, args

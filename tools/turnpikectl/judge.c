@@ -250,6 +250,12 @@ static bool look(struct judge *j, enum match_syntax syntax, struct span in)
     return good;
 }
 
+static bool is_identity(const struct http_field *f)
+{
+    return f->id == HTTP_F_AUTHORIZATION || f->id == HTTP_F_TURNPIKE_TOKEN ||
+           f->id == HTTP_F_X_API_KEY;
+}
+
 static void detect(struct judge *j, const struct ctl_call *c, struct rules_call *call)
 {
     enum match_syntax body = call->body_type == BODY_JSON   ? MATCH_JSON
@@ -260,7 +266,7 @@ static void detect(struct judge *j, const struct ctl_call *c, struct rules_call 
     match_found_clear(&j->found);
     good = good && look(j, MATCH_FORM, c->head.target) && look(j, body, call->body);
     for (unsigned i = 0; good && i < c->head.nfields; i++)
-        if (!c->head.fields[i].hop && c->head.fields[i].id != HTTP_F_AUTHORIZATION)
+        if (!c->head.fields[i].hop && !is_identity(&c->head.fields[i]))
             good = look(j, MATCH_PLAIN, c->head.fields[i].value);
     if (good)
         call->found = &j->found;
