@@ -1,9 +1,8 @@
 /* The `when` language against the definition of CEL, section by section: what each expression gives
  * for a body, as text, or with which words it is refused ("! ..."). Where the language is not
  * CEL's, the section says so. */
+#include "expr_bench.h"
 #include "rules_test.h"
-
-#include "rules/rules_internal.h"
 
 struct row {
     const char *expr, *body, *want;
@@ -905,39 +904,9 @@ static const struct section sections[] = {
 
 static const char claims[] = "{\"sub\": \"u1\", \"roles\": [\"admin\", \"dev\"], \"level\": 3}";
 
-struct bench {
-    struct arena mem;
-    struct body_values doc[DOC_COUNT];
-    struct rules_run run;
-    char text[RULES_TEXT_ROOM];
-    char scratch[DOC_COUNT][65536];
-};
-
-static void read_documents(struct bench *b, const struct rules_expr *e, const struct rules_call *c)
-{
-    const struct span text[DOC_COUNT] = {c->body, c->caller->claims, c->head->query};
-    const enum body_type type[DOC_COUNT] = {c->body_type, BODY_JSON, BODY_FORM};
-
-    for (unsigned d = 0; d < DOC_COUNT; d++) {
-        struct body_paths *p = body_paths_new(&b->mem);
-        uint16_t *slots = arena_array(&b->mem, uint16_t, e->paths.n[d] + 1);
-
-        for (unsigned i = 0; i < e->paths.n[d]; i++)
-            slots[i] = (uint16_t)body_paths_add(p, e->paths.path[d][i]);
-        b->run.slots[d] = slots;
-        b->run.form[d] = type[d] == BODY_FORM;
-        b->doc[d].count = body_paths_count(p);
-        b->doc[d].v = arena_array(&b->mem, struct body_value, b->doc[d].count + 1);
-        body_read(p, type[d], text[d], span_of(b->scratch[d], sizeof(b->scratch[d])), &b->doc[d]);
-    }
-    b->run.doc = b->doc;
-    b->run.call = c;
-    b->run.text = (struct rules_text){b->text, 0, sizeof(b->text)};
-}
-
 static void run(const char *expr, const struct rules_call *c, char got[512])
 {
-    struct bench *b = calloc(1, sizeof(*b));
+    struct expr_bench *b = calloc(1, sizeof(*b));
     struct diags d;
     struct rules_source_text src = {span_cstr(expr), NULL, "expr", &d};
     struct outbuf o = outbuf_on(got, 511);
@@ -947,7 +916,7 @@ static void run(const char *expr, const struct rules_call *c, char got[512])
     diags_init(&d);
     e = rules_compile(&src, SCOPE_CALL, TYPE_DYN, &b->mem);
     if (e) {
-        read_documents(b, e, c);
+        expr_bench_read(b, e, c);
         assert_true(rules_run_adopt(&b->run, &e->needs));
         v = rules_eval(e, &b->run);
         rules_value_show(&v, &o);

@@ -1,7 +1,6 @@
 /* The `when` language: what conditions say about one known call, and what is refused where. */
+#include "expr_bench.h"
 #include "rules_test.h"
-
-#include "rules/rules_internal.h"
 
 static const char body_text[] =
     "{\"amount\": 50000, \"big\": 1e400, \"exact\": 50000.0, \"text\": \"50000\", \"flag\": true,"
@@ -23,43 +22,9 @@ struct result {
     char message[400];
 };
 
-struct bench {
-    struct arena mem;
-    struct body_values doc[DOC_COUNT];
-    struct rules_run run;
-    char text[RULES_TEXT_ROOM];
-    char scratch[DOC_COUNT][65536];
-};
-
-static void prepare(struct bench *b, const struct rules_expr *e, const struct rules_call *c)
-{
-    const struct span text[DOC_COUNT] = {c->body, c->caller->claims, c->head->query};
-    const enum body_type type[DOC_COUNT] = {c->body_type, BODY_JSON, BODY_FORM};
-
-    for (unsigned d = 0; d < DOC_COUNT; d++) {
-        struct body_paths *p = body_paths_new(&b->mem);
-        uint16_t *slots = arena_array(&b->mem, uint16_t, e->paths.n[d] + 1);
-
-        for (unsigned i = 0; i < e->paths.n[d]; i++)
-            slots[i] = (uint16_t)body_paths_add(p, e->paths.path[d][i]);
-        b->run.slots[d] = slots;
-        b->run.form[d] = type[d] == BODY_FORM;
-        b->doc[d].count = body_paths_count(p);
-        b->doc[d].v = arena_array(&b->mem, struct body_value, b->doc[d].count + 1);
-        if (d == DOC_BODY && c->body_problem != BODY_PROBLEM_NONE)
-            body_unreadable(c->body_problem, &b->doc[d]);
-        else
-            body_read(p, type[d], text[d], span_of(b->scratch[d], sizeof(b->scratch[d])),
-                      &b->doc[d]);
-    }
-    b->run.doc = b->doc;
-    b->run.call = c;
-    b->run.text = (struct rules_text){b->text, 0, sizeof(b->text)};
-}
-
 static struct result run(const char *text, const struct rules_call *c)
 {
-    struct bench *b = calloc(1, sizeof(*b));
+    struct expr_bench *b = calloc(1, sizeof(*b));
     struct diags d;
     struct rules_source_text src = {span_cstr(text), NULL, "expr", &d};
     struct rules_expr *e;
@@ -70,7 +35,7 @@ static struct result run(const char *text, const struct rules_call *c)
     e = rules_compile(&src, SCOPE_CALL, TYPE_BOOL, &b->mem);
     if (e) {
         assert_int_equal(d.errors, 0);
-        prepare(b, e, c);
+        expr_bench_read(b, e, c);
         assert_true(rules_run_adopt(&b->run, &e->needs));
         v = rules_eval(e, &b->run);
         r.kind = v.kind != VALUE_BOOL ? 'U' : v.boolean ? 'T' : 'F';
@@ -656,7 +621,7 @@ static void refused_where_it_stands(void **state)
     assert_int_equal(wrong, 0);
 }
 
-static void text_of(struct bench *b, const struct rules_expr *e, const char *want)
+static void text_of(struct expr_bench *b, const struct rules_expr *e, const char *want)
 {
     struct rules_value v = rules_eval(e, &b->run);
 
@@ -670,7 +635,7 @@ static void windows_say_what_they_count(void **state)
     static const char text[] =
         "spent ( 'body.card[\"a b\"]', '1d' , caller . id, (body.currency) + 'x' )>5 && "
         "calls(\"90m\") < 10 || calls('1h30m') > 20";
-    struct bench *b = calloc(1, sizeof(*b));
+    struct expr_bench *b = calloc(1, sizeof(*b));
     struct test_call t;
     struct diags d;
     struct rules_source_text src = {span_cstr(text), NULL, "expr", &d};
@@ -693,7 +658,7 @@ static void windows_say_what_they_count(void **state)
     assert_int_equal(e->windows[1].kind, WINDOW_CALLS);
     assert_string_equal(e->windows[1].text.p, "calls(\"5400s\")");
     assert_int_equal(e->windows[1].nkeys, 0);
-    prepare(b, e, &t.call);
+    expr_bench_read(b, e, &t.call);
     text_of(b, e->windows[0].key[0], "alice");
     text_of(b, e->windows[0].key[1], "usdx");
     /* Nobody counted. */
